@@ -1,0 +1,99 @@
+"""The full state of a MuJoCo simulation as plain arrays.
+
+MuJoCo's integration state (time, positions, velocities, controls, warm start ...) determines the
+next physics step. It does not determine what an environment reads *before* that step: after
+``mj_step`` the derived quantities (body positions, contact forces ...) belong to the instant
+before the last integration, and ``Ant-v5`` takes its velocity from them. Recomputing them would
+give other numbers, so they are saved too.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from envs.errors import SnapshotError
+
+
+def has_simulation(env: Any) -> bool:
+    """Return whether ``env`` (unwrapped) holds a MuJoCo ``model`` and ``data``."""
+    mujoco = sys.modules.get("mujoco")
+    return (
+        mujoco is not None
+        and isinstance(getattr(env, "model", None), mujoco.MjModel)
+        and isinstance(getattr(env, "data", None), mujoco.MjData)
+    )
+
+
+def simulation_state(env: Any) -> dict[str, Any]:
+    """Return copies of the integration state and of every array of fixed size in ``env.data``.
+
+    Contacts and constraint rows, whose number changes from step to step, are left out: MuJoCo
+    recomputes them in the next step, and no Gymnasium task reads them before it.
+
+    Args:
+        env: an environment for which `has_simulation` is true.
+
+    Returns:
+        ``{"integration": float64 [n], "derived": {name: array}}``.
+    """
+    import mujoco
+
+    spec = mujoco.mjtState.mjSTATE_INTEGRATION
+    integration = np.empty(mujoco.mj_stateSize(env.model, spec))
+    mujoco.mj_getState(env.model, env.data, integration, spec)
+    derived = {name: np.copy(getattr(env.data, name)) for name in _fixed_arrays(env.model)}
+    return {"integration": integration, "derived": derived}
+
+
+def set_simulation_state(env: Any, state: dict[str, Any]) -> None:
+    """Put back what `simulation_state` returned.
+
+    Args:
+        env: an environment for which `has_simulation` is true, of the model that was saved.
+        state: what `simulation_state` returned.
+
+    Raises:
+        SnapshotError: when the arrays do not have the sizes of this model.
+    """
+    import mujoco
+
+    spec = mujoco.mjtState.mjSTATE_INTEGRATION
+    size = mujoco.mj_stateSize(env.model, spec)
+    integration = np.asarray(state["integration"], dtype=np.float64)
+    targets = {name: getattr(env.data, name) for name in _fixed_arrays(env.model)}
+    if integration.shape != (size,) or set(targets) != set(state["derived"]):
+        raise SnapshotError(
+            f"The saved simulation has {integration.shape[0]} state numbers and "
+            f"{len(state['derived'])} arrays, this model has {size} and {len(targets)}: it was "
+            "saved from another model or with another version of MuJoCo."
+        )
+    for name, target in targets.items():
+        if target.shape != np.shape(state["derived"][name]):
+            raise SnapshotError(
+                f"Saved array {name!r} has shape {np.shape(state['derived'][name])}, "
+                f"expected {target.shape}: it was saved from another model."
+            )
+    mujoco.mj_setState(env.model, env.data, integration, spec)
+    for name, target in targets.items():
+        target[...] = state["derived"][name]
+
+
+def _fixed_arrays(model: Any) -> list[str]:
+    """Return the names of the arrays of ``MjData`` whose size never changes.
+
+    The arrays of varying size live in an arena that is empty in data on which nothing was
+    computed yet, so there they have no elements.
+    """
+    import mujoco
+
+    empty = mujoco.MjData(model)
+    return [
+        name
+        for name in dir(empty)
+        if not name.startswith("_")
+        and isinstance(value := getattr(empty, name), np.ndarray)
+        and value.size
+    ]

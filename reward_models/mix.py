@@ -1,0 +1,377 @@
+"""Named reward terms, combined, with the books kept apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from reward_models.base import Order, RewardModel, Scope, as_reward_model, split_output
+from reward_models.errors import RewardError, UserError
+from reward_models.rollout import Rollout
+from reward_models.scale import RunningScale, Scale
+from reward_models.schedules import Schedule, as_schedule
+
+TASK = "task"
+"""Name of the term that is the environment's own reward."""
+
+
+class TaskReward(RewardModel):
+    """The environment's own reward, as a term like any other."""
+
+    task_free = False
+    goal_relabelling = True
+
+    def forward(self, rollout: Rollout) -> Float[Tensor, "T B"]:
+        """Return ``rollout.reward``."""
+        return rollout.reward
+
+
+@dataclass(frozen=True)
+class Term:
+    """One reward term of a mix.
+
+    Attributes:
+        model: a reward model or a plain function.
+        weight: factor, or a schedule over environment steps.
+        scale: what the raw values are divided by before weighting (``Scale``); None takes the
+            model's ``preferred_scale``.
+        gate: optional model or function whose value multiplies the term, for example 0 or 1.
+    """
+
+    model: RewardModel | Callable[..., Any]
+    weight: float | Schedule | Mapping[str, Any] = 1.0
+    scale: Scale | str | None = None
+    gate: RewardModel | Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True)
+class MixedReward:
+    """The rewards of one rollout, the terms kept apart (``K`` terms, in the order of ``names``).
+
+    Attributes:
+        names: the terms.
+        raw: what each model returned, ``[T, B, K]``; zero where undefined or on padding.
+        gates: what each term's gate returned (1 without one), ``[T, B, K]``, or None without gates.
+        weights: weight of each term at this step of training, ``[K]``.
+        divisors: what each term's raw values are divided by, ``[K]``.
+        defined: false where a term has nothing to say, ``[T, B, K]``.
+        total: the sum that the learner maximises, ``[T, B]``.
+        keep: false where the step leaves every loss and statistic, ``[T, B]``, or None.
+        extras: further named arrays ``[T, B]`` per term, as ``term/name``.
+    """
+
+    names: tuple[str, ...]
+    raw: Float[Tensor, "T B K"]
+    gates: Float[Tensor, "T B K"] | None
+    weights: Float[Tensor, " K"]
+    divisors: Float[Tensor, " K"]
+    defined: Bool[Tensor, "T B K"]
+    total: Float[Tensor, "T B"]
+    keep: Bool[Tensor, "T B"] | None
+    extras: dict[str, Tensor]
+
+    def contributions(self) -> Float[Tensor, "T B K"]:
+        """Return what each term adds to the total: ``gate * weight * raw / divisor``."""
+        table = self.raw * (self.weights / self.divisors)
+        return table if self.gates is None else table * self.gates
+
+
+class RewardMix(torch.nn.Module):
+    """Named reward terms whose weighted sum is what the learner maximises.
+
+    ``total = sum_k gate_k * weight_k(steps) * raw_k / divisor_k``
+
+    ``task``, the environment's own reward, is a term like any other; it is there with weight 1
+    unless given. Rewards are never summed before this point, so every log, ledger and learner can
+    have the parts.
+
+    Args:
+        terms: name -> ``Term``, or a model or plain function (weight 1), or a number (only for
+            ``task``: its weight).
+        gamma: the learner's discount; potentials and the return scale use it.
+
+    Raises:
+        UserError: an unusable name, weight or discount.
+
+    Example:
+        >>> import torch
+        >>> mix = RewardMix({"effort": Term(lambda action: -action.square().sum(-1), weight=0.1)},
+        ...                 gamma=0.99)
+        >>> mix.names
+        ('task', 'effort')
+    """
+
+    def __init__(
+        self,
+        terms: Mapping[str, Term | RewardModel | Callable[..., Any] | float] | None = None,
+        *,
+        gamma: float,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= gamma <= 1.0:
+            raise UserError(f"gamma must lie in [0, 1], got {gamma}.")
+        self.gamma = gamma
+        self.steps = 0
+        given = {name: _as_term(name, term) for name, term in (terms or {}).items()}
+        ordered = {TASK: given.pop(TASK, Term(TaskReward())), **given}
+        self.names: tuple[str, ...] = tuple(ordered)
+        self.models = torch.nn.ModuleDict()
+        self.scales = torch.nn.ModuleDict()
+        self.gates = torch.nn.ModuleDict()
+        self.weights: dict[str, Schedule] = {}
+        for name, term in ordered.items():
+            if not name or "." in name or "/" in name:
+                raise UserError(f"A term's name must be non-empty without '.' or '/': {name!r}.")
+            model = as_reward_model(term.model)
+            model.bind_discount(gamma)
+            self.models[name] = model
+            scale = model.preferred_scale if term.scale is None else term.scale
+            self.scales[name] = RunningScale(kind=scale, gamma=gamma)
+            self.weights[name] = as_schedule(term.weight)
+            if term.gate is not None:
+                self.gates[name] = as_reward_model(term.gate)
+        # With the task alone at weight 1 the total is the reward itself, to the last bit.
+        self._only_task = (
+            self.names == (TASK,)
+            and isinstance(self.models[TASK], TaskReward)
+            and self.scales[TASK].kind is Scale.NONE
+            and not len(self.gates)
+            and as_schedule(ordered[TASK].weight) == as_schedule(1.0)
+        )
+
+    # -- what the terms declare -------------------------------------------------------------
+
+    def _all_models(self) -> list[tuple[str, RewardModel]]:
+        gates = [(f"gate of {name}", gate) for name, gate in self.gates.items()]
+        return [*self.models.items(), *gates]  # type: ignore[list-item]
+
+    @property
+    def is_task_only(self) -> bool:
+        """The total is the environment's own reward, unchanged."""
+        return self._only_task
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """Record keys beyond the core ones that some term reads."""
+        return frozenset().union(*(model.requires for _, model in self._all_models()))
+
+    def check_usable(self, use: str, refusal: Callable[[RewardModel], str | None]) -> None:
+        """Refuse every term for which ``refusal(model)`` gives a reason.
+
+        Raises:
+            UserError: lists all refused terms with reasons, at once.
+        """
+        reasons = [(name, refusal(model)) for name, model in self._all_models()]
+        refused = [f"  - {name}: {reason}" for name, reason in reasons if reason]
+        if refused:
+            raise UserError(f"These reward terms cannot be used for {use}:\n" + "\n".join(refused))
+
+    # -- rewards ----------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def rewards(self, rollout: Rollout) -> MixedReward:
+        """Return the rewards of a rollout with the present models. Pure.
+
+        Raises:
+            RewardError: NaN, an infinity or a wrong shape, naming term, step, column and value.
+        """
+        return self._combine(rollout, {name: self._raw(name, rollout) for name in self.names})
+
+    @torch.no_grad()
+    def total(self, rollout: Rollout) -> Float[Tensor, "T B"]:
+        """Return only the total of ``rewards``, as fast as possible. Pure."""
+        if self._only_task:
+            return rollout.reward
+        return self.rewards(rollout).total
+
+    def collect(self, rollout: Rollout, *, steps: int) -> tuple[MixedReward, dict[str, float]]:
+        """Reward a fresh rollout and learn from it; rollouts come in arrival order.
+
+        Every model's own ``order`` decides whether it learns before or after it rewards; scales
+        learn from the rollout before they divide it.
+
+        Args:
+            rollout: the steps that were just collected.
+            steps: environment steps done so far, for weight schedules.
+
+        Returns:
+            The rewards, and the models' metrics as ``term/metric``.
+        """
+        self.steps = steps
+        metrics: dict[str, float] = {}
+        with torch.no_grad():
+            raws = {}
+            for name in self.names:
+                if self.models[name].order == Order.UPDATE_FIRST:
+                    self._learn(name, rollout, metrics)
+                raws[name] = self._raw(name, rollout)
+                raw, defined, _ = raws[name]
+                self.scales[name].update(raw, rollout.done, defined & rollout.mask)
+            mixed = self._combine(rollout, raws)
+            for name in self.names:
+                if self.models[name].order == Order.REWARD_FIRST:
+                    self._learn(name, rollout, metrics)
+            for name, gate in self.gates.items():
+                with torch.enable_grad():
+                    found = gate.update(rollout)
+                metrics.update({f"{name}/gate/{key}": value for key, value in found.items()})
+        return mixed, metrics
+
+    def _learn(self, name: str, rollout: Rollout, metrics: dict[str, float]) -> None:
+        with torch.enable_grad():
+            found = self.models[name].update(rollout)
+        metrics.update({f"{name}/{key}": float(value) for key, value in found.items()})
+
+    def _raw(self, name: str, rollout: Rollout) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return one term's checked raw values, where they are defined, and its extras."""
+        value, extras = split_output(self.models[name](rollout))
+        value = _checked(name, "value", value, rollout)
+        defined = extras.pop("defined", None)
+        defined = rollout.mask if defined is None else defined.to(torch.bool) & rollout.mask
+        finite = value.isfinite() | ~defined
+        if not bool(finite.all()):
+            t, b = (int(index) for index in (~finite).nonzero()[0])
+            raise RewardError(
+                name,
+                f"returned {float(value[t, b])} at time step {t}, column {b} of a rollout "
+                f"[T={rollout.T}, B={rollout.B}] collected up to environment step {self.steps}. "
+                "A reward must be finite; mark steps without a value by returning "
+                "(reward, {'defined': mask}).",
+            )
+        return torch.where(defined, value, 0.0), defined, extras
+
+    def _combine(
+        self, rollout: Rollout, raws: dict[str, tuple[Tensor, Tensor, dict[str, Tensor]]]
+    ) -> MixedReward:
+        raw = torch.stack([raws[name][0] for name in self.names], dim=-1)
+        defined = torch.stack([raws[name][1] for name in self.names], dim=-1)
+        gates = None
+        if len(self.gates):
+            gates = torch.ones_like(raw)
+            for k, name in enumerate(self.names):
+                if name in self.gates:
+                    value, _ = split_output(self.gates[name](rollout))
+                    gates[..., k] = _checked(name, "gate", value, rollout)
+        weights = torch.tensor([self.weights[name].at(self.steps) for name in self.names])
+        divisors = torch.tensor([self.scales[name].divisor() for name in self.names])
+        weights, divisors = weights.to(raw), divisors.to(raw)
+        extras, keep = {}, None
+        for name in self.names:
+            for key, value in raws[name][2].items():
+                if key == "keep":
+                    kept = value.to(torch.bool)
+                    keep = kept if keep is None else keep & kept
+                else:
+                    extras[f"{name}/{key}"] = value
+        mixed = MixedReward(
+            names=self.names, raw=raw, gates=gates, weights=weights, divisors=divisors,
+            defined=defined, total=rollout.reward, keep=keep, extras=extras,
+        )  # fmt: skip
+        if self._only_task:
+            return mixed
+        object.__setattr__(mixed, "total", mixed.contributions().sum(-1))
+        return mixed
+
+    # -- state ------------------------------------------------------------------------------
+
+    def get_extra_state(self) -> Tensor:
+        """Return the step counter of the weight schedules, as a tensor."""
+        return torch.tensor(self.steps, dtype=torch.int64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Restore the step counter."""
+        self.steps = int(state)
+
+    def freeze_scales(self, frozen: bool = True) -> None:
+        """Stop (or resume) learning the divisors."""
+        for scale in self.scales.values():
+            scale.frozen = frozen
+
+
+def _as_term(name: str, term: Term | RewardModel | Callable[..., Any] | float) -> Term:
+    if isinstance(term, Term):
+        return term
+    if isinstance(term, int | float) and not isinstance(term, bool):
+        if name != TASK:
+            raise UserError(
+                f"Term {name!r} is the number {term}; only {TASK!r} can be given by its weight "
+                "alone. Write Term(model, weight=...)."
+            )
+        return Term(TaskReward(), weight=float(term))
+    if isinstance(term, RewardModel) or callable(term):
+        return Term(term)
+    raise UserError(f"Term {name!r} must be a Term, a reward model or a function, got {term!r}.")
+
+
+def _checked(name: str, what: str, value: Any, rollout: Rollout) -> Tensor:
+    expected = (rollout.T, rollout.B)
+    if not isinstance(value, Tensor):
+        raise RewardError(name, f"{what} must be a tensor [T, B], got {type(value).__name__}.")
+    if tuple(value.shape) != expected:
+        raise RewardError(
+            name,
+            f"{what} must have shape [T, B] = {list(expected)} (T={expected[0]} time steps, "
+            f"B={expected[1]} columns), got {list(value.shape)}.",
+        )
+    if value.is_complex():
+        raise RewardError(name, f"{what} must be real, got {value.dtype}.")
+    return value.to(torch.float32)
+
+
+def transition_refusal(model: RewardModel) -> str | None:
+    """Say why a model cannot reward single replayed transitions, or None when it can."""
+    if model.scope != Scope.TRANSITION:
+        return (
+            f"its value depends on a whole {model.scope}, and a replay buffer samples single "
+            "transitions; use an on-policy learner (ppo, a2c, trpo), which keeps episodes in order"
+        )
+    if not model.replayable:
+        return (
+            "it remembers the running episode, and a replay buffer samples transitions out of "
+            "their order; use an on-policy learner (ppo, a2c, trpo)"
+        )
+    return None
+
+
+def hindsight_refusal(model: RewardModel) -> str | None:
+    """Say why a model cannot reward transitions whose goal was replaced, or None when it can."""
+    if not model.goal_relabelling:
+        return (
+            "hindsight replay replaces the goal in the observation and this reward does not say "
+            "that it follows; set goal_relabelling = True on the model (or function) if it reads "
+            "the goal from the observation or does not depend on one"
+        )
+    return None
+
+
+def column_metrics(mixed: MixedReward, mask: Bool[Tensor, "T B"]) -> dict[str, float]:
+    """Return per-term numbers to log, over the real steps of one rollout.
+
+    ``<term>/mean``, ``/std`` and ``/nonzero`` describe the raw values where defined,
+    ``/contribution`` is the mean of what the term adds to the total, ``/share`` its share of the
+    summed absolute contributions, ``/weight`` the weight and ``/effective_weight`` weight divided
+    by the scale's divisor.
+    """
+    if not bool(mask.any()):
+        return {}
+    contributions = mixed.contributions()[mask]
+    absolute = contributions.abs().mean(0)
+    shares = absolute / absolute.sum().clamp_min(torch.finfo(absolute.dtype).tiny)
+    found: dict[str, float] = {}
+    for k, name in enumerate(mixed.names):
+        values = mixed.raw[..., k][mixed.defined[..., k] & mask]
+        count = values.numel()
+        found[f"{name}/mean"] = float(values.mean()) if count else 0.0
+        found[f"{name}/std"] = float(values.std()) if count > 1 else 0.0
+        found[f"{name}/nonzero"] = float((values != 0).float().mean()) if count else 0.0
+        found[f"{name}/contribution"] = float(contributions[:, k].mean())
+        found[f"{name}/share"] = float(shares[k])
+        found[f"{name}/weight"] = float(mixed.weights[k])
+        found[f"{name}/effective_weight"] = float(mixed.weights[k] / mixed.divisors[k])
+    return {key: value for key, value in found.items() if math.isfinite(value)}
