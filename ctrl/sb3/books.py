@@ -1,0 +1,108 @@
+"""The books of a training run: what every term paid, per rollout and per episode."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ctrl.sb3.recorder import Recorder
+from reward_models.errors import RewardError
+from reward_models.mix import MixedReward, RewardMix, column_metrics
+from reward_models.rollout import Rollout
+
+_EPISODES = 100
+
+
+class Books:
+    """Reward fresh rollouts through a mix and keep task and shaped return apart.
+
+    Args:
+        mix: the reward terms.
+        recorder: the record of the environments.
+
+    Attributes:
+        metrics: numbers of the latest rollout, by log key; empty until there is one.
+        fresh: true while ``metrics`` have not been logged.
+    """
+
+    def __init__(self, *, mix: RewardMix, recorder: Recorder) -> None:
+        self.mix, self.recorder = mix, recorder
+        self.metrics: dict[str, float] = {}
+        self.fresh = False
+        columns, terms = recorder.num_envs, len(mix.names)
+        # Running sums of the open episodes: contribution of each term, task reward, length.
+        self._open = np.zeros((columns, terms + 2))
+        self._finished: deque[np.ndarray] = deque(maxlen=_EPISODES)
+
+    def collect(self, **learner: Any) -> tuple[Rollout, MixedReward]:
+        """Reward what was recorded, let the models learn from it, and book it.
+
+        Args:
+            **learner: quantities of the policy, ``[T, B]``, that some term requires.
+
+        Raises:
+            RewardError: a term broke its contract, or asks to drop steps, which SB3 cannot.
+        """
+        rollout = self.recorder.rollout(**learner)
+        mixed, learned = self.mix.collect(rollout, steps=self.recorder.steps)
+        if mixed.keep is not None and not bool(mixed.keep.all()):
+            raise RewardError(
+                ", ".join(mixed.names),
+                "a term returned keep = 0 for some steps; SB3's losses cannot leave steps out. "
+                "Use a learner that honours keep.",
+            )
+        self._book(rollout, mixed)
+        self.metrics = {
+            **{f"reward/{key}": value for key, value in column_metrics(mixed, rollout.mask).items()},
+            **{f"reward/{key}": value for key, value in learned.items()},
+            **self.returns(),
+        }
+        self.fresh = True
+        return rollout, mixed
+
+    def _book(self, rollout: Rollout, mixed: MixedReward) -> None:
+        rows = np.empty((rollout.T, rollout.B, len(mixed.names) + 2))
+        rows[..., :-2] = mixed.contributions().cpu().numpy()
+        rows[..., -2] = rollout.reward.cpu().numpy()
+        rows[..., -1] = 1.0
+        done = rollout.done.cpu().numpy()
+        sums = np.cumsum(rows, axis=0)
+        before = np.zeros_like(self._open)
+        for t, column in np.argwhere(done):
+            self._finished.append(self._open[column] + sums[t, column] - before[column])
+            self._open[column] = 0.0
+            before[column] = sums[t, column]
+        self._open += sums[-1] - before
+
+    def returns(self) -> dict[str, float]:
+        """Return the mean undiscounted returns of the last 100 finished episodes.
+
+        ``return/task`` is the environment's own, ``return/shaped`` the weighted sum of all terms,
+        ``return/term/<name>`` what one term contributed to it. Empty before the first episode ends.
+        """
+        if not self._finished:
+            return {}
+        mean = np.mean(self._finished, axis=0)
+        terms = {
+            f"return/term/{name}": float(value)
+            for name, value in zip(self.mix.names, mean, strict=False)
+        }
+        return {
+            "return/task": float(mean[-2]),
+            "return/shaped": float(mean[:-2].sum()),
+            "return/length": float(mean[-1]),
+            **terms,
+        }
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the running sums and the finished episodes."""
+        finished = np.array(self._finished) if self._finished else np.zeros((0, self._open.shape[1]))
+        return {"open": self._open.copy(), "finished": finished}
+
+    def restore(self, tree: Mapping[str, Any]) -> None:
+        """Continue from a snapshot."""
+        self._open = np.array(tree["open"])
+        self._finished = deque(np.array(tree["finished"]), maxlen=_EPISODES)

@@ -1,0 +1,78 @@
+"""On-policy buffers that ask the mix for the rewards of the whole rollout before GAE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sb3_contrib.common.recurrent.buffers import (
+    RecurrentDictRolloutBuffer,
+    RecurrentRolloutBuffer,
+)
+from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
+
+from ctrl.sb3.books import Books
+
+if TYPE_CHECKING:
+    _Buffer = RolloutBuffer
+else:
+    _Buffer = object
+
+LEARNER_KEYS = frozenset({"value", "log_prob"})
+"""Record keys of the policy that on-policy buffers can provide."""
+
+
+class _Rewarded(_Buffer):
+    """Replace the rewards that SB3 collected by the mix's, keeping the bootstrap apart.
+
+    The recorder below hands up a reward of 0 at time limits, so what arrives there is exactly
+    ``gamma * V(final observation)``. Returns are computed from ``total + bootstrap`` and nobody
+    who reads rewards ever meets a value estimate.
+
+    Args:
+        books: rewards and books; every other argument is SB3's.
+
+    Attributes:
+        task_rewards: the raw task rewards of the latest rollout, ``[T, B]``.
+        bootstrap: ``gamma * V`` at truncated steps, zero elsewhere, ``[T, B]``.
+    """
+
+    def __init__(self, *args: Any, books: Books, **kwargs: Any) -> None:
+        self.books = books
+        super().__init__(*args, **kwargs)
+
+    def reset(self) -> None:
+        """Empty the buffer and begin a new record."""
+        super().reset()
+        self.books.recorder.begin(self.buffer_size)
+
+    def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: np.ndarray) -> None:
+        """Fetch the mix's rewards for the rollout, then compute returns and advantages."""
+        learner = {"value": self.values, "log_prob": self.log_probs}
+        requires = self.books.mix.requires
+        rollout, mixed = self.books.collect(
+            **{key: value for key, value in learner.items() if key in requires}
+        )
+        truncated = rollout.truncated.numpy()
+        self.task_rewards = rollout.reward.numpy()
+        self.bootstrap = np.where(truncated, self.rewards, np.float32(0))
+        total = mixed.total.cpu().numpy()
+        self.rewards = np.where(truncated, total + self.bootstrap, total)
+        super().compute_returns_and_advantage(last_values, dones)
+
+
+class RewardedRolloutBuffer(_Rewarded, RolloutBuffer):
+    """``RolloutBuffer`` with the rewards of a mix."""
+
+
+class RewardedDictRolloutBuffer(_Rewarded, DictRolloutBuffer):
+    """``DictRolloutBuffer`` with the rewards of a mix."""
+
+
+class RewardedRecurrentRolloutBuffer(_Rewarded, RecurrentRolloutBuffer):
+    """``RecurrentRolloutBuffer`` with the rewards of a mix."""
+
+
+class RewardedRecurrentDictRolloutBuffer(_Rewarded, RecurrentDictRolloutBuffer):
+    """``RecurrentDictRolloutBuffer`` with the rewards of a mix."""
