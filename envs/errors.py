@@ -11,8 +11,8 @@ class EnvironmentNameError(ValueError):
 
     Args:
         name: what the user wrote.
-        listed: the names that `envs.names` lists; preferred as the suggestion, and printed.
-        others: further valid names, suggested only when no listed name is near.
+        listed: the names that `envs.names` lists; they are printed.
+        others: further valid names, which can be the nearest too.
 
     Attributes:
         name: what the user wrote.
@@ -22,7 +22,7 @@ class EnvironmentNameError(ValueError):
     def __init__(self, name: str, listed: Iterable[str], others: Iterable[str] = ()) -> None:
         shown = list(listed)
         self.name = name
-        self.nearest = _nearest(name, shown) or _nearest(name, others)
+        self.nearest = _nearest(name, [*shown, *others])
         hint = f" Did you mean {self.nearest!r}?" if self.nearest else ""
         super().__init__(
             f"Unknown environment {name!r}.{hint} Listed: {', '.join(shown)}; "

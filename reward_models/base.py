@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from reward_models.errors import UserError
+from reward_models.errors import RewardError, UserError
 from reward_models.rollout import Rollout
 
 Extras = Mapping[str, Tensor]
@@ -68,9 +68,9 @@ class RewardModel(torch.nn.Module, ABC):
             hindsight, because it reads the goal there or does not depend on a goal.
     """
 
-    scope: ClassVar[Scope] = Scope.TRANSITION
-    order: ClassVar[Order] = Order.REWARD_FIRST
-    preferred_scale: ClassVar[str] = "none"
+    scope: Scope = Scope.TRANSITION
+    order: Order = Order.REWARD_FIRST
+    preferred_scale: str = "none"
     requires: frozenset[str] = frozenset()
     task_free: bool = True
     replayable: bool = True
@@ -106,14 +106,75 @@ class RewardModel(torch.nn.Module, ABC):
             return super().__call__(rollout)
 
 
-def split_output(
-    output: Tensor | tuple[Tensor, Extras],
-) -> tuple[Float[Tensor, "T B"], dict[str, Tensor]]:
+def split_output(output: Tensor | tuple[Tensor, Extras]) -> tuple[Tensor, dict[str, Tensor]]:
     """Split what ``forward`` returned into the reward and its extras (empty when none)."""
     if isinstance(output, tuple):
         reward, extras = output
         return reward, dict(extras)
     return output, {}
+
+
+def checked_output(
+    name: str, output: Any, rollout: Rollout, *, origin: str = ""
+) -> tuple[Float[Tensor, "T B"], Bool[Tensor, "T B"], dict[str, Tensor]]:
+    """Check what ``forward`` returned, before anybody computes with it.
+
+    Args:
+        name: the term, for the messages.
+        output: what ``forward`` returned.
+        rollout: what it was given.
+        origin: where the rollout comes from, to be added to the message about a value.
+
+    Returns:
+        The values in float32, zero where undefined; where they are defined, never on padding; and
+        the other extras.
+
+    Raises:
+        RewardError: no tensor ``[T, B]``, not real, or not finite where defined; names the term,
+            the time step, the column and the value.
+    """
+    if isinstance(output, tuple) and (len(output) != 2 or not isinstance(output[1], Mapping)):
+        raise RewardError(
+            name,
+            "must return a tensor [T, B] or (tensor, mapping of named extras), got a tuple of "
+            f"({', '.join(type(item).__name__ for item in output)}).",
+        )
+    value, extras = split_output(output)
+    value = checked_values(name, "value", value, rollout)
+    for key, extra in extras.items():
+        checked_values(name, f"extra {key!r}", extra, rollout)
+    defined = extras.pop("defined", None)
+    defined = rollout.mask if defined is None else defined.to(torch.bool) & rollout.mask
+    finite = value.isfinite() | ~defined
+    if not bool(finite.all()):
+        t, b = (int(index) for index in (~finite).nonzero()[0])
+        raise RewardError(
+            name,
+            f"returned {float(value[t, b])} at time step {t}, column {b} of a rollout "
+            f"[T={rollout.T}, B={rollout.B}]{origin}. A reward must be finite; mark steps without "
+            "a value by returning (reward, {'defined': mask}).",
+        )
+    return torch.where(defined, value, 0.0), defined, extras
+
+
+def checked_values(name: str, what: str, value: Any, rollout: Rollout) -> Float[Tensor, "T B"]:
+    """Return ``value`` in float32 when it is a real tensor ``[T, B]``.
+
+    Raises:
+        RewardError: it is not, naming the term, ``what``, and the expected and the given shape.
+    """
+    expected = (rollout.T, rollout.B)
+    if not isinstance(value, Tensor):
+        raise RewardError(name, f"{what} must be a tensor [T, B], got {type(value).__name__}.")
+    if tuple(value.shape) != expected:
+        raise RewardError(
+            name,
+            f"{what} must have shape [T, B] = {list(expected)} (T={expected[0]} time steps, "
+            f"B={expected[1]} columns), got {list(value.shape)}.",
+        )
+    if value.is_complex():
+        raise RewardError(name, f"{what} must be real, got {value.dtype}.")
+    return value.to(torch.float32)
 
 
 def as_reward_model(reward: RewardModel | Callable[..., Any]) -> RewardModel:

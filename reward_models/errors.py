@@ -43,7 +43,7 @@ class RewardError(RuntimeError):
 
     def __init__(self, term: str, message: str) -> None:
         super().__init__(f"Reward term {term!r}: {message}")
-        self.term = term
+        self.term, self.message = term, message
 
 
 def nearest_name(name: str, valid: Iterable[str]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,22 +59,30 @@ class FunctionReward(RewardModel):
             if self._all_state:
                 named = {**dict(rollout["state"].items()), **named}
             output = self.function(**named)
-        if isinstance(output, tuple):
-            return _as_tensor(output[0], rollout), output[1]
+        if isinstance(output, tuple) and len(output) == 2 and isinstance(output[1], Mapping):
+            extras = {key: _as_tensor(value, rollout) for key, value in output[1].items()}
+            return _as_tensor(output[0], rollout), extras
         return _as_tensor(output, rollout)
 
 
 def _named_arguments(
     function: Callable[..., Any], name: str
 ) -> tuple[tuple[str, ...] | None, bool]:
-    """Return the record keys that the parameters name (None for ``f(rollout)``), and ``**state``."""
-    parameters = list(inspect.signature(function).parameters.values())
+    """Return the record keys that the parameters name, or None, and if ``**state`` is there."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"The parameters of {name!r} cannot be read, so nothing says which record keys it "
+            "needs; wrap it: lambda observation: ..."
+        ) from error
     kinds = inspect.Parameter
     named = [p for p in parameters if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
     all_state = any(p.kind is kinds.VAR_KEYWORD for p in parameters)
-    if len(named) == 1 and not all_state and named[0].name not in (*CORE_KEYS, *OPTIONAL_KEYS):
-        annotation = named[0].annotation
-        if named[0].name == "rollout" or annotation is Rollout or str(annotation) == "Rollout":
+    needed = [p for p in named if p.default is kinds.empty]
+    if len(needed) == 1 and not all_state and needed[0].name not in (*CORE_KEYS, *OPTIONAL_KEYS):
+        annotation = needed[0].annotation
+        if needed[0].name == "rollout" or annotation is Rollout or str(annotation) == "Rollout":
             return None, False
     if any(p.kind in (kinds.POSITIONAL_ONLY, kinds.VAR_POSITIONAL) for p in parameters) or not (
         named or all_state
@@ -100,5 +108,6 @@ def _as_tensor(value: Any, rollout: Rollout) -> Tensor:
     if isinstance(value, Tensor):
         return value.to(device=rollout.device)
     raise UserError(
-        f"A reward function must return a tensor or an array [T, B], got {type(value).__name__}."
+        "A reward function must return a tensor or an array [T, B], or (reward, extras), "
+        f"got {type(value).__name__}."
     )

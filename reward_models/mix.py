@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from reward_models.base import Order, RewardModel, Scope, as_reward_model, split_output
+from reward_models.base import Order, RewardModel, Scope, as_reward_model, checked_output
 from reward_models.errors import RewardError, UserError
 from reward_models.rollout import Rollout
 from reward_models.scale import RunningScale, Scale
@@ -19,6 +19,9 @@ from reward_models.schedules import Schedule, as_schedule
 
 TASK = "task"
 """Name of the term that is the environment's own reward."""
+
+_Raw = tuple[Tensor, Tensor, dict[str, Tensor]]
+"""One term's raw values, where they are defined, and its other extras."""
 
 
 class TaskReward(RewardModel):
@@ -128,6 +131,8 @@ class RewardMix(torch.nn.Module):
         for name, term in ordered.items():
             if not name or "." in name or "/" in name:
                 raise UserError(f"A term's name must be non-empty without '.' or '/': {name!r}.")
+            if hasattr(self.models, name):
+                raise UserError(f"{name!r} cannot name a term (torch uses it itself); rename it.")
             model = as_reward_model(term.model)
             model.bind_discount(gamma)
             self.models[name] = model
@@ -135,7 +140,9 @@ class RewardMix(torch.nn.Module):
             self.scales[name] = RunningScale(kind=scale, gamma=gamma)
             self.weights[name] = as_schedule(term.weight)
             if term.gate is not None:
-                self.gates[name] = as_reward_model(term.gate)
+                gate = as_reward_model(term.gate)
+                gate.bind_discount(gamma)
+                self.gates[name] = gate
         # With the task alone at weight 1 the total is the reward itself, to the last bit.
         self._only_task = (
             self.names == (TASK,)
@@ -206,49 +213,35 @@ class RewardMix(torch.nn.Module):
         self.steps = steps
         metrics: dict[str, float] = {}
         with torch.no_grad():
-            raws = {}
-            for name in self.names:
-                if self.models[name].order == Order.UPDATE_FIRST:
-                    self._learn(name, rollout, metrics)
-                raws[name] = self._raw(name, rollout)
-                raw, defined, _ = raws[name]
-                self.scales[name].update(raw, rollout.done, defined & rollout.mask)
+            self._learn(Order.UPDATE_FIRST, rollout, metrics)
+            raws = {name: self._raw(name, rollout) for name in self.names}
+            kept = _kept(raws)
+            for name, (raw, defined, _) in raws.items():
+                valid = defined if kept is None else defined & kept
+                self.scales[name].update(raw, rollout.done, valid)  # type: ignore[operator]
             mixed = self._combine(rollout, raws)
-            for name in self.names:
-                if self.models[name].order == Order.REWARD_FIRST:
-                    self._learn(name, rollout, metrics)
-            for name, gate in self.gates.items():
-                with torch.enable_grad():
-                    found = gate.update(rollout)
-                metrics.update({f"{name}/gate/{key}": value for key, value in found.items()})
+            self._learn(Order.REWARD_FIRST, rollout, metrics)
         return mixed, metrics
 
-    def _learn(self, name: str, rollout: Rollout, metrics: dict[str, float]) -> None:
-        with torch.enable_grad():
-            found = self.models[name].update(rollout)
-        metrics.update({f"{name}/{key}": float(value) for key, value in found.items()})
+    def _learn(self, order: Order, rollout: Rollout, metrics: dict[str, float]) -> None:
+        """Let the models and gates of one order learn."""
+        gates = [(f"{name}/gate", gate) for name, gate in self.gates.items()]
+        models: list[tuple[str, Any]] = [*self.models.items(), *gates]
+        for name, model in models:
+            if model.order == order:
+                with torch.enable_grad():
+                    found = model.update(rollout)
+                metrics.update({f"{name}/{key}": float(value) for key, value in found.items()})
 
-    def _raw(self, name: str, rollout: Rollout) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _raw(self, name: str, rollout: Rollout) -> _Raw:
         """Return one term's checked raw values, where they are defined, and its extras."""
-        value, extras = split_output(self.models[name](rollout))
-        value = _checked(name, "value", value, rollout)
-        defined = extras.pop("defined", None)
-        defined = rollout.mask if defined is None else defined.to(torch.bool) & rollout.mask
-        finite = value.isfinite() | ~defined
-        if not bool(finite.all()):
-            t, b = (int(index) for index in (~finite).nonzero()[0])
-            raise RewardError(
-                name,
-                f"returned {float(value[t, b])} at time step {t}, column {b} of a rollout "
-                f"[T={rollout.T}, B={rollout.B}] collected up to environment step {self.steps}. "
-                "A reward must be finite; mark steps without a value by returning "
-                "(reward, {'defined': mask}).",
-            )
-        return torch.where(defined, value, 0.0), defined, extras
+        return self._checked_output(name, self.models[name], rollout)
 
-    def _combine(
-        self, rollout: Rollout, raws: dict[str, tuple[Tensor, Tensor, dict[str, Tensor]]]
-    ) -> MixedReward:
+    def _checked_output(self, name: str, model: torch.nn.Module, rollout: Rollout) -> _Raw:
+        origin = f" collected up to environment step {self.steps}"
+        return checked_output(name, model(rollout), rollout, origin=origin)
+
+    def _combine(self, rollout: Rollout, raws: dict[str, _Raw]) -> MixedReward:
         raw = torch.stack([raws[name][0] for name in self.names], dim=-1)
         defined = torch.stack([raws[name][1] for name in self.names], dim=-1)
         gates = None
@@ -256,26 +249,35 @@ class RewardMix(torch.nn.Module):
             gates = torch.ones_like(raw)
             for k, name in enumerate(self.names):
                 if name in self.gates:
-                    value, _ = split_output(self.gates[name](rollout))
-                    gates[..., k] = _checked(name, "gate", value, rollout)
+                    label = f"gate of {name}"
+                    gates[..., k] = self._checked_output(label, self.gates[name], rollout)[0]
         weights = torch.tensor([self.weights[name].at(self.steps) for name in self.names])
-        divisors = torch.tensor([self.scales[name].divisor() for name in self.names])
+        scales: list[Any] = [self.scales[name] for name in self.names]
+        divisors = torch.tensor([scale.divisor() for scale in scales])
         weights, divisors = weights.to(raw), divisors.to(raw)
-        extras, keep = {}, None
-        for name in self.names:
-            for key, value in raws[name][2].items():
-                if key == "keep":
-                    kept = value.to(torch.bool)
-                    keep = kept if keep is None else keep & kept
-                else:
-                    extras[f"{name}/{key}"] = value
+        extras = {
+            f"{name}/{key}": value
+            for name in self.names
+            for key, value in raws[name][2].items()
+            if key != "keep"
+        }
         mixed = MixedReward(
             names=self.names, raw=raw, gates=gates, weights=weights, divisors=divisors,
-            defined=defined, total=rollout.reward, keep=keep, extras=extras,
+            defined=defined, total=rollout.reward, keep=_kept(raws), extras=extras,
         )  # fmt: skip
         if self._only_task:
             return mixed
-        object.__setattr__(mixed, "total", mixed.contributions().sum(-1))
+        contributions = mixed.contributions()
+        object.__setattr__(mixed, "total", contributions.sum(-1))
+        if not bool(mixed.total.isfinite().all()):
+            t, b = (int(index) for index in (~mixed.total.isfinite()).nonzero()[0])
+            k = int(contributions[t, b].abs().argmax())
+            raise RewardError(
+                self.names[k],
+                f"contributes {float(contributions[t, b, k])} at time step {t}, column {b}: the "
+                f"value {float(raw[t, b, k])} times weight {float(weights[k])} over divisor "
+                f"{float(divisors[k])} makes the total overflow. Lower the weight.",
+            )
         return mixed
 
     # -- state ------------------------------------------------------------------------------
@@ -291,7 +293,17 @@ class RewardMix(torch.nn.Module):
     def freeze_scales(self, frozen: bool = True) -> None:
         """Stop (or resume) learning the divisors."""
         for scale in self.scales.values():
-            scale.frozen = frozen
+            scale.frozen = frozen  # type: ignore[assignment]
+
+
+def _kept(raws: Mapping[str, _Raw]) -> Bool[Tensor, "T B"] | None:
+    """Return where every term keeps the step, or None when no term says."""
+    kept = None
+    for _, _, extras in raws.values():
+        if "keep" in extras:
+            keep = extras["keep"].to(torch.bool)
+            kept = keep if kept is None else kept & keep
+    return kept
 
 
 def _as_term(name: str, term: Term | RewardModel | Callable[..., Any] | float) -> Term:
@@ -307,21 +319,6 @@ def _as_term(name: str, term: Term | RewardModel | Callable[..., Any] | float) -
     if isinstance(term, RewardModel) or callable(term):
         return Term(term)
     raise UserError(f"Term {name!r} must be a Term, a reward model or a function, got {term!r}.")
-
-
-def _checked(name: str, what: str, value: Any, rollout: Rollout) -> Tensor:
-    expected = (rollout.T, rollout.B)
-    if not isinstance(value, Tensor):
-        raise RewardError(name, f"{what} must be a tensor [T, B], got {type(value).__name__}.")
-    if tuple(value.shape) != expected:
-        raise RewardError(
-            name,
-            f"{what} must have shape [T, B] = {list(expected)} (T={expected[0]} time steps, "
-            f"B={expected[1]} columns), got {list(value.shape)}.",
-        )
-    if value.is_complex():
-        raise RewardError(name, f"{what} must be real, got {value.dtype}.")
-    return value.to(torch.float32)
 
 
 def transition_refusal(model: RewardModel) -> str | None:
@@ -351,13 +348,15 @@ def hindsight_refusal(model: RewardModel) -> str | None:
 
 
 def column_metrics(mixed: MixedReward, mask: Bool[Tensor, "T B"]) -> dict[str, float]:
-    """Return per-term numbers to log, over the real steps of one rollout.
+    """Return per-term numbers to log, over the real and kept steps of one rollout.
 
     ``<term>/mean``, ``/std`` and ``/nonzero`` describe the raw values where defined,
     ``/contribution`` is the mean of what the term adds to the total, ``/share`` its share of the
     summed absolute contributions, ``/weight`` the weight and ``/effective_weight`` weight divided
     by the scale's divisor.
     """
+    if mixed.keep is not None:
+        mask = mask & mixed.keep
     if not bool(mask.any()):
         return {}
     contributions = mixed.contributions()[mask]

@@ -236,7 +236,7 @@ class Rollout:
 
     def replace(self, **entries: Any) -> Rollout:
         """Return a rollout with some entries replaced or added; the others are shared."""
-        merged = {key: self.data[key] for key in self.data.keys()}  # noqa: SIM118
+        merged: dict[str, Any] = dict(self.data.items())
         merged.update(entries)
         return Rollout(continued=self.continued, **merged)
 
@@ -257,7 +257,7 @@ class Rollout:
             starts = real[np.concatenate(([0], breaks + 1))]
             lasts = real[np.concatenate((breaks, [len(real) - 1]))]
             for start, last in zip(starts.tolist(), lasts.tolist(), strict=True):
-                open_start = bool(continued[column]) and start == real[0]
+                open_start = bool(continued[column] and start == real[0])
                 open_end = not bool(done[last, column])
                 found.append(Episode(column, start, last + 1, open_start, open_end))
         return found
@@ -295,13 +295,14 @@ class Rollout:
         zeros = torch.zeros_like(values)
         tail = zeros if bootstrap is None else bootstrap
         follows = zeros.clone()
-        follows[:-1] = (~self.done[:-1] & self.mask[1:]).to(values.dtype)
-        real = self.mask.to(values.dtype)
-        cut = (1 - follows) * (~self.terminated).to(values.dtype)
+        follows[:-1] = (~self.done[:-1] & self.mask[:-1] & self.mask[1:]).to(values.dtype)
+        # Selected, not multiplied: padding and unused bootstraps may hold anything, NaN too.
+        cut = (follows == 0) & ~self.terminated & self.mask
+        start = torch.where(self.mask, values, 0.0) + gamma * torch.where(cut, tail, 0.0)
         sums = zeros.clone()
         running = torch.zeros_like(values[0])
         for t in range(self.T - 1, -1, -1):
-            running = real[t] * (values[t] + gamma * (follows[t] * running + cut[t] * tail[t]))
+            running = start[t] + gamma * follows[t] * running
             sums[t] = running
         return sums
 
@@ -353,7 +354,7 @@ class Rollout:
         return cls(continued=continued, **nested)
 
 
-def _leaves(data: TensorDict, path: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
+def _leaves(data: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
     for key, value in data.items():
         if "/" in key:
             raise UserError(f"A rollout key must not contain '/': {key!r}.")

@@ -47,7 +47,8 @@ class RunningScale(torch.nn.Module):
         self.kind, self.gamma = Scale(kind), gamma
         self.frozen = False
         if self.kind is not Scale.NONE:
-            self.statistics = RunningStatistics()
+            # Without starting samples: a constant has deviation 0 from its first rollout on.
+            self.statistics = RunningStatistics(initial_count=0.0)
             self.register_buffer("running", torch.zeros(0, dtype=torch.float64))
 
     def divisor(self) -> float:

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from reward_models.errors import UnknownNameError, UserError
@@ -36,7 +37,10 @@ class Linear(Schedule):
 
     start: float
     end: float
-    steps: int
+    steps: float
+
+    def __post_init__(self) -> None:
+        _positive("linear", "steps", self.steps)
 
     def at(self, steps: int) -> float:
         """Interpolate between start and end."""
@@ -49,7 +53,10 @@ class Exponential(Schedule):
     """``start * 2 ** (-steps / half_life)``."""
 
     start: float
-    half_life: int
+    half_life: float
+
+    def __post_init__(self) -> None:
+        _positive("exponential", "half_life", self.half_life)
 
     def at(self, steps: int) -> float:
         """Return the decayed value."""
@@ -75,22 +82,26 @@ def as_schedule(weight: float | Schedule | Mapping[str, Any]) -> Schedule:
         return weight
     if isinstance(weight, Mapping):
         if len(weight) != 1:
-            raise UserError(f"A weight schedule has one kind, for example {{linear: [1, 0, 1e5]}}; "
-                            f"got {dict(weight)}.")
+            raise UserError(
+                "A weight schedule has one kind, for example {linear: [1, 0, 100000]}; "
+                f"got {dict(weight)}."
+            )
         ((kind, values),) = weight.items()
         if kind not in _KINDS:
             raise UnknownNameError("weight schedule", str(kind), _KINDS)
         schedule, names = _KINDS[kind]
         if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != len(names):
             raise UserError(f"Weight schedule {kind!r} takes [{', '.join(names)}], got {values!r}.")
-        numbers = [_finite(value) for value in values]
-        if numbers[-1] <= 0:
-            raise UserError(f"Weight schedule {kind!r}: {names[-1]} must be positive, got {values}.")
-        return schedule(*numbers)
+        return schedule(*(_finite(value) for value in values))
     return Fixed(_finite(weight))
 
 
+def _positive(kind: str, name: str, value: float) -> None:
+    if not value > 0:
+        raise UserError(f"Weight schedule {kind!r}: {name} must be positive, got {value}.")
+
+
 def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise UserError(f"A weight must be a finite number or a schedule, got {value!r}.")
     return float(value)

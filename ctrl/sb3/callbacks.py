@@ -1,12 +1,19 @@
-"""Callbacks that write the books to SB3's logger and show progress."""
+"""Callbacks around SB3's learning loop: logs, progress, checkpoints, evaluation."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
 
+from ctrl.checkpoint import prune_checkpoints, save_tree
 from ctrl.sb3.books import Books
 from ctrl.sb3.model import books_of
+from ctrl.sb3.state import learner_state, policy_state, restore_learner
 
 
 class RewardLogger(BaseCallback):
@@ -71,3 +78,122 @@ class Progress(BaseCallback):
 
     def _on_training_end(self) -> None:
         self.bar.close()
+
+
+class Checkpoints(BaseCallback):
+    """Write checkpoints between rollouts, where the whole state of training is at hand.
+
+    Args:
+        folder: where ``step_*`` folders are written.
+        every: environment steps between two; 0 for none but the one at the end.
+        keep: how many of the newest stay.
+        replay_buffer: include the replay buffer of an off-policy learner.
+
+    Attributes:
+        stop_requested: set it to end training at the next boundary, after a checkpoint.
+        interrupted: training ended that way.
+    """
+
+    def __init__(self, folder: Path, *, every: int, keep: int, replay_buffer: bool) -> None:
+        super().__init__()
+        self.folder, self.every, self.keep = folder, every, keep
+        self.replay_buffer = replay_buffer
+        self.stop_requested = self.interrupted = False
+        self._next = every
+
+    def save_now(self) -> Path:
+        """Write a checkpoint of the present state and return its folder."""
+        path = self.folder / f"step_{self.model.num_timesteps:012d}"
+        save_tree(learner_state(self.model, replay_buffer=self.replay_buffer), path)
+        prune_checkpoints(self.folder, self.keep)
+        return path
+
+    def _on_training_start(self) -> None:
+        if self.every:
+            self._next = (self.model.num_timesteps // self.every + 1) * self.every
+
+    def _on_rollout_start(self) -> None:
+        due = bool(self.every) and self.model.num_timesteps >= self._next
+        if due or self.stop_requested:
+            self.save_now()
+            self.interrupted = self.stop_requested
+        if due:
+            self._next = (self.model.num_timesteps // self.every + 1) * self.every
+
+    def _on_step(self) -> bool:
+        return not self.interrupted
+
+
+class Restore(BaseCallback):
+    """Put a resumed learner exactly where its checkpoint was written.
+
+    SB3 draws random numbers and resets action noise on its way into the first rollout; the
+    checkpoint was written after that, so its state is restored at that moment again.
+
+    Args:
+        tree: what ``learner_state`` returned.
+    """
+
+    def __init__(self, tree: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.tree: Mapping[str, Any] | None = tree
+
+    def _on_rollout_start(self) -> None:
+        if self.tree is not None:
+            total = self.model._total_timesteps
+            restore_learner(self.model, self.tree)
+            self.model._total_timesteps = total
+            self.tree = None
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class Evaluator(BaseCallback):
+    """Evaluate by the task reward between rollouts and keep the best policy by it.
+
+    Args:
+        make_env: makes the evaluation environments; called once.
+        every: environment steps between evaluations.
+        episodes: of each evaluation, always with the same seeds.
+        seed: of the evaluation environments.
+        best: folder for the best policy.
+    """
+
+    def __init__(
+        self, make_env: Callable[[], VecEnv], *, every: int, episodes: int, seed: int, best: Path
+    ) -> None:
+        super().__init__()
+        self.make_env, self.every, self.episodes = make_env, every, episodes
+        self.seed, self.best = seed, best
+        self.env: VecEnv | None = None
+        self.best_return = float("-inf")
+
+    def _on_training_start(self) -> None:
+        self._next = (self.model.num_timesteps // self.every + 1) * self.every
+
+    def _on_rollout_start(self) -> None:
+        if self.model.num_timesteps >= self._next:
+            self._next = (self.model.num_timesteps // self.every + 1) * self.every
+            self._evaluate()
+
+    def _on_training_end(self) -> None:
+        self._evaluate()
+        if self.env is not None:
+            self.env.close()
+
+    def _evaluate(self) -> None:
+        from ctrl.evaluation import evaluate
+
+        if self.env is None:
+            self.env = self.make_env()
+        result = evaluate(self.model, self.env, episodes=self.episodes, seed=self.seed).summary()
+        self.logger.record("evaluation/task_return", result["task_return_mean"])
+        if result["success_rate"] is not None:
+            self.logger.record("evaluation/success_rate", result["success_rate"])
+        if result["task_return_mean"] > self.best_return:
+            self.best_return = result["task_return_mean"]
+            save_tree(policy_state(self.model), self.best)
+
+    def _on_step(self) -> bool:
+        return True

@@ -16,6 +16,7 @@ from reward_models.rollout import Rollout
 Arrays = Any
 """One array, or a dict of arrays where observations are dicts."""
 
+_PER_STEP = ("action", "reward", "done", "truncated", "success")
 # What vector environments put into infos for the learner; never a quantity of the simulator.
 _BOOKKEEPING = {"terminal_observation", "TimeLimit.truncated", "episode", "is_success", "success"}
 
@@ -242,24 +243,56 @@ class Recorder(VecEnvWrapper):
     # -- state ------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what the record needs to continue, at the beginning of a record."""
+        """Return the record so far and what it needs to continue."""
+        steps = self.length
+        places = list(self._finals)
+        pending = {
+            "capacity": self._capacity,
+            "length": steps,
+            "observation": _rows(self._observation, slice(0, steps + 1)),
+            "state": {name: rows[:steps] for name, rows in self._state.items()},
+            "started_in_episode": self._started_in_episode,
+            "final_places": [list(place) for place in places],
+            "finals": [_copied(self._finals[place]) for place in places],
+            **{name: getattr(self, f"_{name}")[:steps] for name in _PER_STEP},
+        }
         return {
             "steps": self.steps,
             "last": _copied(self._last),
             "in_episode": self._in_episode.copy(),
+            "pending": pending,
         }
 
     def restore(self, tree: Mapping[str, Any]) -> None:
-        """Continue from a snapshot with an empty record."""
+        """Continue from a snapshot."""
         self.steps = int(tree["steps"])
         self._last = _copied(tree["last"])
         self._in_episode = np.array(tree["in_episode"], dtype=bool)
-        if self._capacity:
-            self.begin(self._capacity)
+        pending = tree["pending"]
+        self.begin(pending["capacity"])
+        steps = self.length = pending["length"]
+        for row in range(steps + 1):
+            self._put("observation", row, _row(pending["observation"], row))
+        for name in _PER_STEP:
+            getattr(self, f"_{name}")[:steps] = pending[name]
+        for name, rows in pending["state"].items():
+            self._state[name] = np.zeros((self._capacity, *rows.shape[1:]), dtype=rows.dtype)
+            self._state[name][:steps] = rows
+        self._started_in_episode = np.array(pending["started_in_episode"], dtype=bool)
+        self._finals = {
+            (int(t), int(column)): final
+            for (t, column), final in zip(pending["final_places"], pending["finals"], strict=True)
+        }
 
 
 def _has(venv: VecEnv, name: str) -> bool:
     return hasattr(type(venv), name) or name in vars(venv)
+
+
+def _row(arrays: Arrays, row: int) -> Arrays:
+    if isinstance(arrays, dict):
+        return {key: value[row] for key, value in arrays.items()}
+    return arrays[row]
 
 
 def _rows(arrays: Arrays, rows: slice) -> Arrays:

@@ -15,6 +15,7 @@ from gymnasium import utils
 from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
 from gymnasium.envs.mujoco.hopper_v5 import HopperEnv
 
+# Gymnasium declares numpy floats for the reward and for everything in info, and returns others too.
 StepResult = tuple[np.ndarray, float, bool, bool, dict[str, Any]]
 
 
@@ -45,7 +46,7 @@ class HalfCheetahGoalEnv(HalfCheetahEnv):
         super().__init__(**{**kwargs, "exclude_current_positions_from_observation": False})
         utils.EzPickle.__init__(self, goal=goal, **kwargs)
 
-    def step(self, action: np.ndarray) -> StepResult:
+    def step(self, action: np.ndarray) -> StepResult:  # type: ignore[override]
         """Advance 0.05 s; see the class for the reward, the end of an episode and ``info``."""
         observation, _, _, _, dense = super().step(action)
         return observation, *_goal_outcome(dense, self.goal)
@@ -79,7 +80,7 @@ class HopperGoalEnv(HopperEnv):
         super().__init__(**{**kwargs, "exclude_current_positions_from_observation": False})
         utils.EzPickle.__init__(self, goal=goal, **kwargs)
 
-    def step(self, action: np.ndarray) -> StepResult:
+    def step(self, action: np.ndarray) -> StepResult:  # type: ignore[override]
         """Advance 0.008 s; see the class for the reward, the end of an episode and ``info``."""
         observation, _, fallen, _, dense = super().step(action)
         reward, reached, truncated, info = _goal_outcome(dense, self.goal)
@@ -111,16 +112,14 @@ class HalfCheetahSparseEnv(HalfCheetahEnv):
         super().__init__(**kwargs)
         utils.EzPickle.__init__(self, threshold=threshold, **kwargs)
 
-    def step(self, action: np.ndarray) -> StepResult:
+    def step(self, action: np.ndarray) -> StepResult:  # type: ignore[override]
         """Advance 0.05 s; see the class for the reward, the end of an episode and ``info``."""
         observation, _, _, _, dense = super().step(action)
         info = {"x_position": dense["x_position"], "x_velocity": dense["x_velocity"]}
         return observation, float(dense["x_velocity"] > self.threshold), False, False, info
 
 
-def _goal_outcome(
-    dense: dict[str, Any], goal: float
-) -> tuple[float, bool, bool, dict[str, Any]]:
+def _goal_outcome(dense: dict[str, Any], goal: float) -> tuple[float, bool, bool, dict[str, Any]]:
     """Turn the dense task's info into ``(reward, terminated, truncated, info)``."""
     reached = bool(dense["x_position"] >= goal)
     info = {

@@ -9,6 +9,7 @@ give other numbers, so they are saved too.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -28,10 +29,11 @@ def has_simulation(env: Any) -> bool:
 
 
 def simulation_state(env: Any) -> dict[str, Any]:
-    """Return copies of the integration state and of every array of fixed size in ``env.data``.
+    """Return copies of the integration state and of every quantity of fixed size in ``env.data``.
 
     Contacts and constraint rows, whose number changes from step to step, are left out: MuJoCo
-    recomputes them in the next step, and no Gymnasium task reads them before it.
+    recomputes them in the next step, and no Gymnasium task reads them before it. So are integer
+    arrays: they are indices of the solver, partly never written.
 
     Args:
         env: an environment for which `has_simulation` is true.
@@ -39,12 +41,11 @@ def simulation_state(env: Any) -> dict[str, Any]:
     Returns:
         ``{"integration": float64 [n], "derived": {name: array}}``.
     """
-    import mujoco
-
+    mujoco = _bindings()
     spec = mujoco.mjtState.mjSTATE_INTEGRATION
     integration = np.empty(mujoco.mj_stateSize(env.model, spec))
     mujoco.mj_getState(env.model, env.data, integration, spec)
-    derived = {name: np.copy(getattr(env.data, name)) for name in _fixed_arrays(env.model)}
+    derived = {name: np.copy(getattr(env.data, name)) for name in _quantities(env.model)}
     return {"integration": integration, "derived": derived}
 
 
@@ -58,12 +59,11 @@ def set_simulation_state(env: Any, state: dict[str, Any]) -> None:
     Raises:
         SnapshotError: when the arrays do not have the sizes of this model.
     """
-    import mujoco
-
+    mujoco = _bindings()
     spec = mujoco.mjtState.mjSTATE_INTEGRATION
     size = mujoco.mj_stateSize(env.model, spec)
     integration = np.asarray(state["integration"], dtype=np.float64)
-    targets = {name: getattr(env.data, name) for name in _fixed_arrays(env.model)}
+    targets = {name: getattr(env.data, name) for name in _quantities(env.model)}
     if integration.shape != (size,) or set(targets) != set(state["derived"]):
         raise SnapshotError(
             f"The saved simulation has {integration.shape[0]} state numbers and "
@@ -81,19 +81,23 @@ def set_simulation_state(env: Any, state: dict[str, Any]) -> None:
         target[...] = state["derived"][name]
 
 
-def _fixed_arrays(model: Any) -> list[str]:
-    """Return the names of the arrays of ``MjData`` whose size never changes.
+def _quantities(model: Any) -> list[str]:
+    """Return the names of the float arrays of ``MjData`` whose size never changes.
 
     The arrays of varying size live in an arena that is empty in data on which nothing was
     computed yet, so there they have no elements.
     """
-    import mujoco
-
-    empty = mujoco.MjData(model)
+    empty = _bindings().MjData(model)
     return [
         name
         for name in dir(empty)
         if not name.startswith("_")
         and isinstance(value := getattr(empty, name), np.ndarray)
+        and value.dtype == np.float64
         and value.size
     ]
+
+
+def _bindings() -> Any:
+    """Return MuJoCo's Python package, which is compiled and has no type information."""
+    return importlib.import_module("mujoco")

@@ -1,0 +1,181 @@
+"""From a configuration to environments, reward mix and learner."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+import envs
+from ctrl.config import EnvConfig, TrainConfig
+from ctrl.sb3.algorithms import find_algorithm, option_names
+from ctrl.sb3.model import make_model
+from ctrl.sb3.vec_env import make_vec_env
+from reward_models.base import RewardModel
+from reward_models.errors import UnknownNameError, UserError
+from reward_models.mix import RewardMix, Term
+from reward_models.registry import build_reward, is_own_code
+from reward_models.scale import Scale
+
+Terms = Mapping[str, Term | RewardModel | Callable[..., Any]]
+
+_ACTIVATIONS = {
+    "tanh": torch.nn.Tanh,
+    "relu": torch.nn.ReLU,
+    "elu": torch.nn.ELU,
+    "gelu": torch.nn.GELU,
+    "silu": torch.nn.SiLU,
+}
+_REPLAY_BUFFERS = {"her": "HerReplayBuffer"}
+
+
+def own_code(config: TrainConfig) -> list[str]:
+    """Return what in a configuration would run code that ctrl does not ship."""
+    found = [f"env {config.env.id}"] if ":" in config.env.id else []
+    for name, term in config.reward.items():
+        named = [term.use, term.gate or "", str(term.options.get("function", ""))]
+        found += [f"reward {name}: {use}" for use in named if is_own_code(use)]
+    return found
+
+
+def build_env(config: EnvConfig, *, n_envs: int, seed: int | None = None) -> VecEnv:
+    """Make the vector environment.
+
+    Raises:
+        UserError: an unknown environment or option, with the nearest valid name.
+    """
+    try:
+        return make_vec_env(
+            config.id,
+            n_envs=n_envs,
+            seed=seed,
+            threads=config.threads,
+            env_kwargs=config.options,
+            backend=config.backend,
+        )
+    except (envs.EnvironmentNameError, gymnasium.error.Error, ImportError) as error:
+        raise UserError(str(error)) from error
+    except TypeError as error:
+        raise UserError(f"Environment {config.id!r} cannot be made: {error}.") from error
+
+
+def build_mix(
+    config: TrainConfig,
+    *,
+    env: VecEnv,
+    gamma: float,
+    terms: Terms | None = None,
+) -> RewardMix:
+    """Build the reward terms of a configuration.
+
+    Args:
+        config: names, weights, scales and options.
+        env: gives the spaces.
+        gamma: the learner's discount.
+        terms: models or functions by name, used instead of what the configuration names.
+    """
+
+    def build(use: str, name: str, options: Mapping[str, Any]) -> RewardModel:
+        return build_reward(
+            use, observation_space=env.observation_space, action_space=env.action_space,
+            gamma=gamma, seed=config.seed, name=name, options=options,
+        )  # fmt: skip
+
+    built: dict[str, Term] = {}
+    for name, term in config.reward.items():
+        given = (terms or {}).get(name)
+        if isinstance(given, Term):
+            built[name] = given
+            continue
+        if term.scale is not None and term.scale not in tuple(Scale):
+            raise UnknownNameError(f"scale of reward.{name}", term.scale, tuple(Scale))
+        built[name] = Term(
+            model=given if given is not None else build(term.use, name, term.options),
+            weight=term.weight,
+            scale=term.scale,
+            gate=None if term.gate is None else build(term.gate, f"{name}.gate", {}),
+        )
+    return RewardMix(built, gamma=gamma)
+
+
+def build_model(
+    config: TrainConfig, *, terms: Terms | None = None, n_envs: int | None = None
+) -> BaseAlgorithm:
+    """Build environments, mix and learner from a configuration.
+
+    Args:
+        config: the run.
+        terms: see ``build_mix``.
+        n_envs: columns, instead of the configured number.
+
+    Raises:
+        UserError: an unknown name or a combination that cannot work, with the cure.
+    """
+    algorithm = find_algorithm(config.algo.name)
+    kind = algorithm.load()
+    options = _algorithm_options(config, kind, algorithm.options)
+    columns = n_envs or config.env.n_envs or algorithm.n_envs
+    gamma = float(options.get("gamma", inspect.signature(kind).parameters["gamma"].default))
+    env = build_env(config.env, n_envs=columns)
+    mix = build_mix(config, env=env, gamma=gamma, terms=terms)
+    if config.normalize_observations:
+        env = VecNormalize(env, norm_reward=False, gamma=gamma)
+    try:
+        return make_model(
+            config.algo.name, env, mix=mix, seed=config.seed,
+            update_every=config.algo.update_every, device=config.device, **options,
+        )  # fmt: skip
+    except (AssertionError, TypeError, ValueError, NotImplementedError) as error:
+        # SB3 checks its settings with these; the message is for the user, the traceback is not.
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{config.algo.name} on {config.env.id}: {reason}") from error
+
+
+
+
+def _algorithm_options(
+    config: TrainConfig, kind: type[BaseAlgorithm], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Check the settings and turn the names in them into what SB3 takes."""
+    options = {**defaults, **config.algo.options}
+    valid = option_names(kind)
+    for key in config.algo.options:
+        if key == "n_envs":
+            raise UserError("The number of environments is env.n_envs, not algo.n_envs.")
+        if key not in valid:
+            raise UnknownNameError(f"setting of {config.algo.name}", key, valid)
+    policy = options.get("policy_kwargs")
+    if isinstance(policy, Mapping):
+        policy = dict(policy)
+        activation = policy.get("activation_fn")
+        if isinstance(activation, str):
+            if activation not in _ACTIVATIONS:
+                raise UnknownNameError("activation function", activation, _ACTIVATIONS)
+            policy["activation_fn"] = _ACTIVATIONS[activation]
+        options["policy_kwargs"] = policy
+    replay = options.get("replay_buffer_class")
+    if isinstance(replay, str):
+        if replay not in _REPLAY_BUFFERS:
+            raise UnknownNameError("replay buffer", replay, _REPLAY_BUFFERS)
+        import stable_baselines3
+
+        options["replay_buffer_class"] = getattr(stable_baselines3, _REPLAY_BUFFERS[replay])
+    if isinstance(options.get("train_freq"), list):
+        options["train_freq"] = tuple(options["train_freq"])
+    noise = options.get("action_noise")
+    if isinstance(noise, int | float) and not isinstance(noise, bool):
+        options["action_noise"] = _gaussian_noise(config, float(noise))
+    return options
+
+
+def _gaussian_noise(config: TrainConfig, sigma: float) -> Any:
+    import numpy as np
+    from stable_baselines3.common.noise import NormalActionNoise
+
+    space = envs.make(config.env.id, **config.env.options).action_space
+    return NormalActionNoise(np.zeros(space.shape), np.full(space.shape, sigma))

@@ -1,0 +1,204 @@
+"""One function per command; each returns an exit code and the document for ``--json``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ctrl.config import apply_overrides, parse_config, read_config
+from reward_models.errors import UserError
+
+Outcome = tuple[int, dict[str, Any]]
+
+
+def train_command(options: argparse.Namespace) -> Outcome:
+    """Train one run, or one per seed."""
+    from ctrl.seeds import parse_seeds, train_seeds
+    from ctrl.training import train
+
+    config = parse_config(_train_data(options))
+    bar = False if options.quiet else None
+    if options.seeds is None:
+        result = train(config, out=options.out, progress=bar)
+        _report(result.as_dict())
+        return 0 if result.finished else 130, result.as_dict()
+    document = train_seeds(
+        config, parse_seeds(options.seeds), out=options.out, processes=options.processes,
+        quiet=options.quiet,
+    )  # fmt: skip
+    for run in document["runs"]:
+        _report(run)
+    print(f"Compare them: ctrl plot {document['run_folder']}")
+    return 0, document
+
+
+def _train_data(options: argparse.Namespace) -> dict[str, Any]:
+    """Merge the file, the options and the key=value words, in this order."""
+    files = [word for word in options.words if "=" not in word]
+    if len(files) > 1:
+        raise UserError(f"Expected one configuration file, got {', '.join(files)}.")
+    data = read_config(files[0]) if files else {}
+    overrides = [
+        f"{key}={value}"
+        for key, value in (("steps", options.steps), ("seed", options.seed))
+        if value is not None
+    ]
+    for key in ("env", "algo"):
+        name, place = getattr(options, key), "id" if key == "env" else "name"
+        if name is not None:
+            present = data.get(key)
+            data[key] = {**present, place: name} if isinstance(present, dict) else name
+    reward = dict(data.get("reward") or {})
+    for text in options.reward:
+        name, use, weight = _reward_option(text)
+        if name in reward and not files:
+            raise UserError(f"Two reward terms are called {name!r}; name them in a YAML file.")
+        reward[name] = {"use": use, **({} if weight is None else {"weight": weight})}
+    if reward:
+        data["reward"] = reward
+    return apply_overrides(data, [*overrides, *(w for w in options.words if "=" in w)])
+
+
+def _reward_option(text: str) -> tuple[str, str, float | None]:
+    """Split ``NAME[=WEIGHT]`` into the term's name, what it uses and its weight."""
+    use, equals, number = text.rpartition("=")
+    if not equals:
+        use, weight = text, None
+    else:
+        try:
+            weight = float(number)
+        except ValueError:
+            raise UserError(
+                f"--reward takes NAME or NAME=WEIGHT, got {text!r}: {number!r} is no number."
+            ) from None
+    return use.rpartition(":")[2], use, weight
+
+
+def resume_command(options: argparse.Namespace) -> Outcome:
+    """Continue a run."""
+    from ctrl.training import resume
+
+    result = resume(
+        options.run_folder, steps=options.steps, progress=False if options.quiet else None,
+        trust_code=options.trust_code,
+    )  # fmt: skip
+    _report(result.as_dict())
+    return 0 if result.finished else 130, result.as_dict()
+
+
+def eval_command(options: argparse.Namespace) -> Outcome:
+    """Evaluate a policy."""
+    from ctrl.checkpoint import refuse_pickles
+    from ctrl.evaluation import evaluate_run
+    from ctrl.run_folder import RunFolder
+
+    if options.run_folder.is_file():
+        refuse_pickles(options.run_folder)
+    if options.episodes < 1:
+        raise UserError(f"--episodes must be at least 1, got {options.episodes}.")
+    found = evaluate_run(
+        RunFolder.open(options.run_folder), episodes=options.episodes, seed=options.seed,
+        best=options.best, deterministic=not options.stochastic, video=options.video,
+        trust_code=options.trust_code,
+    )  # fmt: skip
+    low, high = found["task_return_interval"]
+    print(
+        f"task return {found['task_return_mean']:.2f} "
+        f"(95 % interval {low:.2f} to {high:.2f}, {found['episodes']} episodes, "
+        f"mean length {found['length_mean']:.0f})"
+    )
+    if found["success_rate"] is not None:
+        print(f"success rate {found['success_rate']:.0%}")
+    if "video" in found:
+        print(f"video {found['video']}")
+    return 0, found
+
+
+def plot_command(options: argparse.Namespace) -> Outcome:
+    """Draw learning curves and print the comparison table."""
+    from ctrl.plot import plot_runs
+    from ctrl.tables import summary_table
+
+    result = plot_runs(options.runs, out=options.out, metric=options.metric)
+    print(summary_table(result.groups))
+    print(f"\n{result.path}")
+    return 0, result.as_dict()
+
+
+def ledger_command(options: argparse.Namespace) -> Outcome:
+    """Print one episode term by term."""
+    from ctrl.ledger import episode_ledger
+    from ctrl.run_folder import RunFolder
+    from ctrl.tables import ledger_table, write_csv
+
+    ledger = episode_ledger(
+        RunFolder.open(options.run_folder), episode=options.episode, seed=options.seed,
+        trust_code=options.trust_code,
+    )  # fmt: skip
+    print(ledger_table(ledger.rows, max_rows=options.rows))
+    print(f"task return {ledger.task_return:.4g}, shaped return {ledger.shaped_return:.4g}")
+    document = ledger.as_dict()
+    if options.csv is not None:
+        write_csv(ledger.rows, options.csv)
+        print(f"{options.csv}")
+        document["csv"] = str(options.csv)
+    return 0, document
+
+
+def list_command(options: argparse.Namespace) -> Outcome:
+    """List what can be named."""
+    if options.what == "rewards":
+        from reward_models.registry import REWARDS
+
+        found = {name: listed.summary for name, listed in REWARDS.items()}
+    elif options.what == "envs":
+        import envs
+
+        found = dict.fromkeys(envs.names(), "")
+    else:
+        from ctrl.sb3.algorithms import ALGORITHMS
+
+        found = {name: algorithm.path for name, algorithm in ALGORITHMS.items()}
+    width = max(map(len, found))
+    for name, text in found.items():
+        print(f"{name:<{width}}  {text}".rstrip())
+    if options.what == "envs":
+        print("Any other Gymnasium environment works by its own name.")
+    return 0, {options.what: found}
+
+
+def check_reward_command(options: argparse.Namespace) -> Outcome:
+    """Check a reward on rollouts of a real environment."""
+    from ctrl.checking import check_on_env
+
+    report = check_on_env(
+        options.reward, env=options.env, gamma=options.gamma, steps=options.steps,
+        seed=options.seed, options=options.options,
+    )  # fmt: skip
+    print(report)
+    violations = [{"rule": v.rule, "message": v.message} for v in report.violations]
+    document = {"reward": options.reward, "ok": report.ok, "violations": violations}
+    return 0 if report.ok else 1, document
+
+
+def _report(result: dict[str, Any]) -> None:
+    """Print the closing lines of a run."""
+
+    def number(value: float | None) -> str:
+        return "none finished" if value is None else f"{value:.4g}"
+
+    print(
+        f"{result['steps']} steps in {result['seconds']:.1f} s "
+        f"({result['steps_per_second']:.0f} steps/s)"
+    )
+    line = f"task return {number(result['task_return'])}"
+    if result["success_rate"] is not None:
+        line += f", success rate {result['success_rate']:.0%}"
+    if len(result["terms"]) > 1:
+        line += f", shaped return {number(result['shaped_return'])}"
+    print(f"{line} (last 100 training episodes)")
+    folder = result["run_folder"]
+    if not result["finished"]:
+        print(f"Interrupted. Continue with: ctrl resume {folder}")
+    else:
+        print(f"Results: {folder}   Curves: tensorboard --logdir {folder}, or ctrl plot {folder}")

@@ -1,0 +1,340 @@
+"""What a training run is made of: typed, frozen, and the same in YAML, Python and on the command line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reward_models.errors import UnknownNameError, UserError, nearest_name
+
+TASK = "task"
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """The environment.
+
+    Attributes:
+        id: its name, see ``ctrl list envs``.
+        n_envs: parallel columns; None takes the learner's default.
+        backend: how the columns are stepped: ``auto``, ``batched``, ``threads`` or ``dummy``
+            (SB3's own); all give the same numbers.
+        threads: threads that step the columns; None takes one per core.
+        options: keyword arguments of the environment.
+    """
+
+    id: str
+    n_envs: int | None = None
+    backend: str = "auto"
+    threads: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AlgoConfig:
+    """The learner.
+
+    Attributes:
+        name: see ``ctrl list algos``.
+        update_every: off-policy: the mix learns after this many new transitions.
+        options: SB3's own settings.
+    """
+
+    name: str = "ppo"
+    update_every: int = 256
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TermConfig:
+    """One reward term.
+
+    Attributes:
+        use: a listed reward, ``file.py:name`` or ``package.module:name``.
+        weight: a number, ``{linear: [start, end, steps]}`` or ``{exponential: [start, half_life]}``.
+        scale: ``none``, ``return_std`` or ``reward_std``; None takes the reward's own preference.
+        gate: a reward whose value multiplies the term.
+        options: keyword arguments of the reward.
+    """
+
+    use: str
+    weight: float | dict[str, Any] = 1.0
+    scale: str | None = None
+    gate: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Evaluation by the task reward during training.
+
+    Attributes:
+        every: environment steps between evaluations; 0 for none.
+        episodes: episodes of each evaluation.
+    """
+
+    every: int = 0
+    episodes: int = 10
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """Checkpoints during training.
+
+    Attributes:
+        every: environment steps between checkpoints; None for ten in the whole run, 0 for none.
+        keep: how many of the newest stay.
+        replay_buffer: keep the replay buffer in them; without it an off-policy run resumes with an
+            empty buffer.
+    """
+
+    every: int | None = None
+    keep: int = 2
+    replay_buffer: bool = True
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run.
+
+    Attributes:
+        env: the environment.
+        algo: the learner.
+        reward: terms by name; ``task``, the environment's own reward, has weight 1 unless given.
+        steps: environment steps over all columns.
+        seed: of everything that is random.
+        normalize_observations: running mean and deviation for the policy; reward models always
+            see raw observations.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        threads: threads of torch; one is fastest for small networks.
+        evaluation: evaluation during training.
+        checkpoints: checkpoints during training.
+    """
+
+    env: EnvConfig
+    algo: AlgoConfig = field(default_factory=AlgoConfig)
+    reward: dict[str, TermConfig] = field(default_factory=dict)
+    steps: int = 100_000
+    seed: int = 0
+    normalize_observations: bool = False
+    device: str = "cpu"
+    threads: int = 1
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data that ``parse_config`` reads back to an equal configuration."""
+        plain = asdict(self)
+        for part in ("env", "algo"):
+            plain[part] = _flat(plain[part])
+        plain["reward"] = {name: _flat(term) for name, term in plain["reward"].items()}
+        return plain
+
+    def to_yaml(self) -> str:
+        """Return the configuration as YAML text."""
+        return yaml.safe_dump(self.as_dict(), sort_keys=False)
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file as plain data.
+
+    Raises:
+        UserError: no such file (with the nearest one), or not a mapping.
+    """
+    path = Path(path)
+    if not path.is_file():
+        folder = path.parent if path.parent.is_dir() else Path()
+        nearest = nearest_name(path.name, [file.name for file in folder.glob("*.y*ml")])
+        hint = f" Did you mean {str(folder / nearest)!r}?" if nearest else ""
+        raise UserError(f"There is no configuration file {str(path)!r}.{hint}")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path} must hold a mapping (env: ..., algo: ..., reward: ...).")
+    return data
+
+
+def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Apply ``key.path=value`` texts to plain configuration data.
+
+    Values are read as YAML, and numbers like ``1e5`` as numbers. Short forms (``algo: ppo``) are
+    widened first, so ``algo.n_steps=128`` works on them.
+
+    Raises:
+        UserError: a text without ``=``, or a path through something that is no mapping.
+    """
+    widened = _widened(data)
+    for text in overrides:
+        path, equals, value = text.partition("=")
+        if not equals or not path:
+            raise UserError(f"Expected key=value, for example steps=1000, got {text!r}.")
+        *parents, leaf = path.split(".")
+        level = widened
+        for parent in parents:
+            level = level.setdefault(parent, {})
+            if not isinstance(level, dict):
+                raise UserError(f"{path!r}: {parent!r} holds {level!r}, not a mapping.")
+        try:
+            level[leaf] = _number(yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise UserError(f"{path!r}: {value!r} is not valid YAML.") from error
+        # `reward.rnd=0.1` is the short form of a whole term, as in a file.
+        widened = _widened(widened)
+    return widened
+
+
+def parse_config(data: Mapping[str, Any]) -> TrainConfig:
+    """Check plain data and build the configuration.
+
+    Raises:
+        UnknownNameError: an unknown key, with the nearest valid one.
+        UserError: a value of the wrong kind or out of range.
+    """
+    data = _widened(data)
+    _known("configuration key", data, [f.name for f in fields(TrainConfig)])
+    if "env" not in data:
+        raise UserError("A run needs an environment: --env NAME, or env: NAME in the file.")
+    reward = data.get("reward", {})
+    config = TrainConfig(
+        env=_part(EnvConfig, "env", data["env"], open_options=True),
+        algo=_part(AlgoConfig, "algo", data.get("algo", {}), open_options=True),
+        reward={
+            name: _part(TermConfig, f"reward.{name}", term, open_options=True)
+            for name, term in reward.items()
+        },
+        evaluation=_part(EvaluationConfig, "evaluation", data.get("evaluation", {})),
+        checkpoints=_part(CheckpointConfig, "checkpoints", data.get("checkpoints", {})),
+        **{
+            key: _typed(key, _number(data[key]), TrainConfig)
+            for key in ("steps", "seed", "normalize_observations", "device", "threads")
+            if key in data
+        },
+    )
+    for name, value, least in (
+        ("steps", config.steps, 1),
+        ("seed", config.seed, 0),
+        ("threads", config.threads, 1),
+        ("env.n_envs", config.env.n_envs, 1),
+        ("env.threads", config.env.threads, 1),
+        ("algo.update_every", config.algo.update_every, 1),
+        ("evaluation.every", config.evaluation.every, 0),
+        ("evaluation.episodes", config.evaluation.episodes, 1),
+        ("checkpoints.every", config.checkpoints.every, 0),
+        ("checkpoints.keep", config.checkpoints.keep, 1),
+    ):
+        if value is not None and value < least:
+            raise UserError(f"{name} must be at least {least}, got {value}.")
+    return config
+
+
+def _flat(part: dict[str, Any]) -> dict[str, Any]:
+    """Write the options beside the other keys; a name both have stays apart."""
+    options = part.pop("options")
+    apart = {key: value for key, value in options.items() if key in part}
+    flat = {**part, **{key: value for key, value in options.items() if key not in apart}}
+    return {**flat, "options": apart} if apart else flat
+
+
+def _widened(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy in which every short form is written out."""
+    wide = {str(key): value for key, value in data.items()}
+    if isinstance(wide.get("env"), str):
+        wide["env"] = {"id": wide["env"]}
+    if isinstance(wide.get("algo"), str):
+        wide["algo"] = {"name": wide["algo"]}
+    for part in ("env", "algo", "evaluation", "checkpoints"):
+        if part in wide:
+            wide[part] = dict(_mapping(part, wide[part]))
+    if "reward" in wide:
+        terms = _mapping("reward", wide["reward"] or {})
+        wide["reward"] = {str(name): _wide_term(str(name), term) for name, term in terms.items()}
+    return wide
+
+
+def _wide_term(name: str, term: Any) -> dict[str, Any]:
+    if isinstance(term, Mapping) and len(term) == 1 and next(iter(term)) in (
+        "linear", "exponential",
+    ):  # fmt: skip
+        term = {"weight": dict(term)}
+    if not isinstance(term, Mapping):
+        term = {"weight": _number(term)}
+    wide = dict(term)
+    wide.setdefault("use", name)
+    if "weight" in wide:
+        wide["weight"] = _number(wide["weight"])
+    return wide
+
+
+def _part(kind: type, place: str, data: Mapping[str, Any], *, open_options: bool = False) -> Any:
+    """Build one dataclass; with ``open_options`` unknown keys become its options."""
+    data = dict(_mapping(place, data))
+    names = [f.name for f in fields(kind) if f.name != "options"]
+    known = {key: _number(value) for key, value in data.items() if key in names}
+    rest = {key: value for key, value in data.items() if key not in names}
+    if open_options:
+        options = dict(_mapping(f"{place}.options", rest.pop("options", None) or {}))
+        known["options"] = {
+            str(key): _number(value) for key, value in {**options, **rest}.items()
+        }
+    else:
+        _known(f"key in {place}", rest, names)
+    required = [f.name for f in fields(kind) if f.name in ("id", "use")]
+    for key in required:
+        if key not in known:
+            raise UserError(f"{place} needs {key!r}.")
+    for key, value in known.items():
+        if key not in ("options", "weight"):
+            known[key] = _typed(f"{place}.{key}", value, kind, key)
+    return kind(**known)
+
+
+_KINDS = {
+    "int": (int,), "int | None": (int, type(None)), "str": (str,), "bool": (bool,),
+    "str | None": (str, type(None)),
+}  # fmt: skip
+
+
+def _typed(place: str, value: Any, kind: type, name: str | None = None) -> Any:
+    """Check one value against the field's annotation; integral floats pass as integers."""
+    annotation = {f.name: str(f.type) for f in fields(kind)}[name or place]
+    allowed = _KINDS[annotation]
+    if int in allowed and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    wrong_bool = isinstance(value, bool) and bool not in allowed
+    if not isinstance(value, allowed) or wrong_bool:
+        raise UserError(f"{place} must be {annotation.replace(' | None', ' or null')}, "
+                        f"got {value!r}.")
+    return value
+
+
+def _known(what: str, data: Mapping[str, Any], valid: Iterable[str]) -> None:
+    valid = list(valid)
+    for key in data:
+        if key not in valid:
+            raise UnknownNameError(what, str(key), valid)
+
+
+def _mapping(place: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UserError(f"{place} must be a mapping, got {value!r}.")
+    return value
+
+
+def _number(value: Any) -> Any:
+    """Read texts like ``1e5``, which YAML 1.1 leaves as strings."""
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            return value
+        if not math.isfinite(number):
+            return value
+        return int(number) if number.is_integer() and "." not in value else number
+    return value

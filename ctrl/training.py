@@ -1,0 +1,299 @@
+"""Train once: from a configuration to a run folder."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from ctrl.build import Terms, build_env, build_model
+from ctrl.checkpoint import load_tree, newest_checkpoint, save_tree
+from ctrl.config import TASK, TermConfig, TrainConfig, parse_config
+from ctrl.run_folder import RunFolder
+from ctrl.sb3.callbacks import Checkpoints, Evaluator, Progress, Restore, RewardLogger
+from ctrl.sb3.model import books_of
+from ctrl.sb3.state import policy_state, restore_learner
+from reward_models.base import RewardModel
+from reward_models.errors import RewardError, UserError
+from reward_models.mix import Term
+
+POLICY = "policy.safetensors"
+_OWN_OBJECT = "python:"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Closing numbers of a training run.
+
+    Attributes:
+        run_folder: where everything lies.
+        steps: environment steps done.
+        seconds: wall time of training in this process.
+        steps_per_second: of this process.
+        task_return: mean task return of the last 100 training episodes; None before one ended.
+        shaped_return: mean sum of all terms over them.
+        success_rate: of the last 100 training episodes; None where the environment reports none.
+        terms: mean contribution of each term to the return of an episode.
+        finished: false when the run was interrupted and can be resumed.
+    """
+
+    run_folder: str
+    steps: int
+    seconds: float
+    steps_per_second: float
+    task_return: float | None
+    shaped_return: float | None
+    success_rate: float | None
+    terms: dict[str, float]
+    finished: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+
+def train(
+    config: TrainConfig | None = None,
+    *,
+    env: str | Mapping[str, Any] | None = None,
+    algo: str | Mapping[str, Any] = "ppo",
+    reward: Mapping[str, Any] | None = None,
+    steps: int = 100_000,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: bool | None = False,
+    **settings: Any,
+) -> RunResult:
+    """Train a policy and write a run folder.
+
+    Args:
+        config: the whole configuration; or give its parts:
+        env: environment name, or a mapping with ``id``, ``n_envs``, and its options.
+        algo: learner name, or a mapping with ``name`` and SB3's settings.
+        reward: terms by name: a weight (of a listed reward), a mapping as in a configuration file,
+            or a reward model, a function or a ``Term``.
+        steps: environment steps.
+        seed: of everything that is random.
+        out: run folder; None makes a new one under ``runs/``.
+        progress: show a bar; None shows it on a terminal only.
+        **settings: other fields of ``TrainConfig``.
+
+    Returns:
+        The closing numbers and the run folder.
+
+    Raises:
+        UserError: a mistake in the arguments, before anything is written.
+        RewardError: a reward broke its contract; a checkpoint of the last good state is kept.
+
+    Example:
+        >>> import ctrl  # doctest: +SKIP
+        >>> result = ctrl.train(env="HalfCheetah-v5", reward={"rnd": 0.1}, steps=100_000)
+    """
+    terms: dict[str, Term | RewardModel | Callable[..., Any]] = {}
+    if config is None:
+        described: dict[str, Any] = {}
+        for name, term in (reward or {}).items():
+            if isinstance(term, Term | RewardModel) or callable(term):
+                terms[name] = term
+                described[name] = {"use": _OWN_OBJECT + _object_name(term)}
+            else:
+                described[name] = term
+        data = {
+            "env": env, "algo": algo, "reward": described, "steps": steps, "seed": seed, **settings
+        }  # fmt: skip
+        config = parse_config({key: value for key, value in data.items() if value is not None})
+    config = complete(config)
+    model = _prepared(config, terms)
+    folder = RunFolder.create(None if out is None else Path(out), config)
+    return _run(model, config, folder, progress=progress)
+
+
+def resume(
+    path: str | Path,
+    *,
+    steps: int | None = None,
+    progress: bool | None = False,
+    terms: Terms | None = None,
+    trust_code: bool = False,
+) -> RunResult:
+    """Continue a run from its newest checkpoint; on a CPU as if it had never stopped.
+
+    Args:
+        path: the run folder.
+        steps: train to this many environment steps instead of the configured ones. Learning-rate
+            and clip schedules of SB3 depend on the total, so this is a different run.
+        progress: see ``train``.
+        terms: the reward objects of a run that was started from Python with such.
+        trust_code: allow code that the run folder names.
+
+    Raises:
+        UserError: no checkpoint, untrusted code, or the run is finished.
+    """
+    from ctrl.evaluation import require_trust
+
+    folder = RunFolder.open(path)
+    config = folder.config()
+    require_trust(_without_objects(config, terms, folder), folder, trust_code)
+    checkpoint = newest_checkpoint(folder.checkpoints)
+    if checkpoint is None:
+        raise UserError(f"{folder.path} has no checkpoint to continue from.")
+    if steps is not None:
+        config = replace(config, steps=steps)
+    tree = load_tree(checkpoint)
+    if tree["counters"]["num_timesteps"] >= config.steps:
+        raise UserError(
+            f"{folder.path} is finished ({config.steps} steps). To train it further, pass "
+            "--steps with a larger number."
+        )
+    model = _prepared(config, dict(terms or {}))
+    restore_learner(model, tree)
+    return _run(model, config, folder, progress=progress, resumed=tree)
+
+
+def complete(config: TrainConfig) -> TrainConfig:
+    """Write out what the configuration leaves to defaults, so that the run folder records it."""
+    from ctrl.sb3.algorithms import find_algorithm
+
+    algorithm = find_algorithm(config.algo.name)
+    every = config.checkpoints.every
+    return replace(
+        config,
+        env=replace(config.env, n_envs=config.env.n_envs or algorithm.n_envs),
+        algo=replace(config.algo, options={**algorithm.options, **config.algo.options}),
+        reward={TASK: TermConfig(use=TASK), **config.reward},
+        checkpoints=replace(
+            config.checkpoints, every=max(1, config.steps // 10) if every is None else every
+        ),
+    )
+
+
+def _prepared(config: TrainConfig, terms: Terms) -> BaseAlgorithm:
+    torch.set_num_threads(config.threads)
+    return build_model(config, terms=terms)
+
+
+def _run(
+    model: BaseAlgorithm,
+    config: TrainConfig,
+    folder: RunFolder,
+    *,
+    progress: bool | None,
+    resumed: Mapping[str, Any] | None = None,
+) -> RunResult:
+    began, start_steps = time.perf_counter(), model.num_timesteps
+    model.set_logger(folder.logger(resumed_at=start_steps if resumed is not None else None))
+    checkpoints = Checkpoints(
+        folder.checkpoints,
+        every=config.checkpoints.every or 0,
+        keep=config.checkpoints.keep,
+        replay_buffer=config.checkpoints.replay_buffer,
+    )
+    callbacks: list[BaseCallback] = [] if resumed is None else [Restore(resumed)]
+    callbacks += [checkpoints, RewardLogger()]
+    if config.evaluation.every:
+        callbacks.append(
+            Evaluator(
+                lambda: build_env(config.env, n_envs=min(config.evaluation.episodes, 8)),
+                every=config.evaluation.every,
+                episodes=config.evaluation.episodes,
+                seed=config.seed + 1_000_000,
+                best=folder.best,
+            )
+        )
+    if progress is not False:
+        disable = None if progress is None else False
+        callbacks.append(Progress(config.steps, description=folder.path.name, disable=disable))
+    try:
+        with _stop_on_interrupt(checkpoints):
+            model.learn(
+                config.steps - start_steps,
+                callback=callbacks,
+                log_interval=4 if isinstance(model, OffPolicyAlgorithm) else 1,
+                reset_num_timesteps=resumed is None,
+            )
+    except RewardError as error:
+        kept = checkpoints.save_now()
+        raise RewardError(
+            error.term, f"{error.message} The last good state is kept in {kept}."
+        ) from error
+    finally:
+        model.logger.close()
+        model.env.close()
+    finished = not checkpoints.interrupted
+    if finished:
+        save_tree(policy_state(model), folder.final, arrays_file=POLICY)
+        checkpoints.save_now()
+    result = _result(model, folder, time.perf_counter() - began, start_steps, finished)
+    text = json.dumps(result.as_dict(), indent=2)
+    folder.result_file.write_text(text + "\n", encoding="utf-8")
+    return result
+
+
+def _result(
+    model: BaseAlgorithm, folder: RunFolder, seconds: float, start: int, finished: bool
+) -> RunResult:
+    returns = books_of(model).returns()
+    done = model.num_timesteps - start
+    successes = list(model.ep_success_buffer or [])
+    prefix = "return/term/"
+    return RunResult(
+        run_folder=str(folder.path),
+        steps=model.num_timesteps,
+        seconds=seconds,
+        steps_per_second=done / seconds,
+        task_return=returns.get("return/task"),
+        shaped_return=returns.get("return/shaped"),
+        success_rate=sum(map(bool, successes)) / len(successes) if successes else None,
+        terms={k.removeprefix(prefix): v for k, v in returns.items() if k.startswith(prefix)},
+        finished=finished,
+    )
+
+
+@contextmanager
+def _stop_on_interrupt(checkpoints: Checkpoints) -> Iterator[None]:
+    """Let the first Ctrl-C end the run at the next checkpoint boundary; the second ends it now."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(signum: int, frame: Any) -> None:
+        checkpoints.stop_requested = True
+        print("\nStopping at the end of this rollout; press Ctrl-C again to stop now.", flush=True)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _object_name(term: Any) -> str:
+    model = term.model if isinstance(term, Term) else term
+    return getattr(model, "__qualname__", None) or type(model).__qualname__
+
+
+def _without_objects(
+    config: TrainConfig, terms: Terms | None, folder: RunFolder
+) -> TrainConfig:
+    """Check that reward objects given from Python are given again; they need no trust."""
+    objects = [n for n, term in config.reward.items() if term.use.startswith(_OWN_OBJECT)]
+    missing = [name for name in objects if name not in (terms or {})]
+    if missing:
+        raise UserError(
+            f"{folder.path} was started from Python with reward objects for "
+            f"{', '.join(missing)}; resume it there: ctrl.resume(path, terms={{...}})."
+        )
+    return replace(config, reward={n: t for n, t in config.reward.items() if n not in objects})

@@ -1,0 +1,1 @@
+"""The rules behind ``reward_models.check``."""

@@ -1,0 +1,192 @@
+"""Rewards by name: the listed ones, ``file.py:function`` and ``package.module:Class``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from reward_models.base import RewardModel, as_reward_model
+from reward_models.errors import UnknownNameError, UserError, nearest_name
+from reward_models.potential import FunctionPotential
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A reward that has a name of its own.
+
+    Attributes:
+        path: ``module:Class``.
+        summary: one line for ``ctrl list rewards``.
+    """
+
+    path: str
+    summary: str
+
+
+REWARDS: dict[str, Listed] = {
+    "task": Listed("reward_models.mix:TaskReward", "the environment's own reward"),
+    "constant": Listed("reward_models.constant:Constant", "the same reward at every step"),
+    "potential": Listed(
+        "reward_models.potential:FunctionPotential",
+        "potential-based shaping with your function phi(observation): potential:FILE.py:FUNCTION",
+    ),
+    "rnd": Listed("reward_models.curiosity.rnd:RND", "random network distillation"),
+    "icm": Listed("reward_models.curiosity.icm:ICM", "intrinsic curiosity module"),
+}
+"""Rewards that can be used by name."""
+
+_SUPPLIED = ("observation_space", "action_space", "seed", "gamma")
+
+
+def is_own_code(use: str) -> bool:
+    """Whether ``use`` names code outside the listed rewards, which runs when it is loaded."""
+    return ":" in use
+
+
+def load_reward(use: str) -> Any:
+    """Return what a name, ``file.py:name`` or ``package.module:name`` stands for.
+
+    Raises:
+        UnknownNameError: no such listed reward, or no such name in the file or module.
+        UserError: no such file or module, or it fails while it is loaded.
+    """
+    if use.startswith("potential:"):
+        function = load_reward(use.removeprefix("potential:"))
+        if not callable(function) or isinstance(function, type):
+            raise UserError(f"{use!r} must name a function phi(observation).")
+        return lambda **options: FunctionPotential(function, **options)
+    if not is_own_code(use):
+        if use not in REWARDS:
+            raise UnknownNameError("reward", use, REWARDS)
+        return _attribute(use, *REWARDS[use].path.split(":"))
+    place, _, name = use.rpartition(":")
+    return _attribute(use, place, name)
+
+
+def build_reward(
+    use: str,
+    *,
+    observation_space: gymnasium.Space,
+    action_space: gymnasium.Space,
+    gamma: float,
+    seed: int = 0,
+    name: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> RewardModel:
+    """Build the reward that ``use`` names.
+
+    Classes receive, of spaces, discount and seed, what their constructor asks for, and the options.
+    The seed is mixed with the term's name, so that two terms do not draw the same numbers.
+
+    Args:
+        use: see ``load_reward``.
+        observation_space: of one environment.
+        action_space: of one environment.
+        gamma: the learner's discount.
+        seed: of the run.
+        name: the term's name; ``use`` when None.
+        options: keyword arguments of the class.
+
+    Raises:
+        UserError: it cannot be built, with the reason.
+        UnknownNameError: an option the class does not have.
+    """
+    options = dict(options or {})
+    if use == "potential":
+        if "function" not in options:
+            raise UserError(
+                "Reward 'potential' needs your function: --reward potential:FILE.py:FUNCTION=1.0, "
+                "or in YAML {use: potential, function: FILE.py:FUNCTION}."
+            )
+        function = options.pop("function")
+        use = f"potential:{function}" if isinstance(function, str) else use
+    found = load_reward(use)
+    if isinstance(found, RewardModel):
+        return found
+    if use.startswith("potential:"):
+        _check_options(use, options, ("gamma",))
+        return found(**options)
+    if not isinstance(found, type):
+        _check_options(use, options, ())
+        return as_reward_model(found)
+    if not issubclass(found, RewardModel):
+        raise UserError(f"{use!r} is a class but not a RewardModel.")
+    parameters = inspect.signature(found).parameters
+    settable = [key for key in parameters if key not in _SUPPLIED]
+    _check_options(use, options, settable)
+    mixed = np.random.SeedSequence([seed, zlib.crc32((name or use).encode())])
+    supplied = {
+        "observation_space": observation_space,
+        "action_space": action_space,
+        "seed": int(mixed.generate_state(1)[0]),
+        "gamma": gamma,
+    }
+    arguments = {key: value for key, value in supplied.items() if key in parameters}
+    try:
+        return found(**arguments, **options)
+    except TypeError as error:
+        raise UserError(f"Reward {use!r} cannot be built: {error}.") from error
+
+
+def _check_options(use: str, options: Mapping[str, Any], valid: Any) -> None:
+    for key in options:
+        if key not in valid:
+            raise UnknownNameError(f"option of reward {use!r}", key, valid)
+
+
+def _attribute(use: str, place: str, name: str) -> Any:
+    module = _module(use, place)
+    if not hasattr(module, name):
+        public = [key for key in vars(module) if not key.startswith("_")]
+        raise UnknownNameError(f"name in {place}", name, public)
+    return getattr(module, name)
+
+
+def _module(use: str, place: str) -> Any:
+    try:
+        if not place.endswith(".py"):
+            return importlib.import_module(place)
+        path = Path(place).expanduser().resolve()
+        if not path.is_file():
+            folder = path.parent
+            others = [file.name for file in folder.glob("*.py")] if folder.is_dir() else []
+            nearest = nearest_name(path.name, others)
+            hint = f" Did you mean {nearest!r}?" if nearest else ""
+            raise UserError(f"Reward {use!r}: there is no file {path}.{hint}")
+        return _file_module(path)
+    except (UserError, KeyboardInterrupt):
+        raise
+    except ModuleNotFoundError as error:
+        raise UserError(f"Reward {use!r}: there is no module {error.name!r}.") from error
+    except Exception as error:
+        where = f"{type(error).__name__}: {error}"
+        raise UserError(f"Reward {use!r}: {place} fails while it is loaded: {where}") from error
+
+
+def _file_module(path: Path) -> Any:
+    # The name is unique to the path, so that two files of one name do not shadow each other.
+    name = f"_reward_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path} cannot be loaded as Python.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+

@@ -1,0 +1,86 @@
+"""Environments by name, and errors that name the nearest valid one."""
+
+import subprocess
+import sys
+
+import gymnasium
+import pytest
+
+import envs
+from envs import registry
+
+
+@pytest.mark.parametrize("name", envs.names())
+def test_every_listed_name_can_be_made_and_stepped(name):
+    env = envs.make(name)
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    env.step(env.action_space.sample())
+    env.close()
+
+
+def test_names_are_sorted_and_hold_the_three_families():
+    names = envs.names()
+    assert names == sorted(set(names))
+    assert {"HalfCheetah-v5", "CartPole-v1", "HalfCheetahGoal-v0"} <= set(names)
+
+
+def test_arguments_reach_the_environment():
+    assert envs.make("HalfCheetahGoal-v0", goal=2.5).unwrapped.goal == 2.5
+    assert envs.make("CartPole-v1", max_episode_steps=7).spec.max_episode_steps == 7
+
+
+def test_our_tasks_are_registered_with_gymnasium_once():
+    registry.register()  # a second registration would warn, and warnings are errors here
+    assert gymnasium.spec("HalfCheetahGoal-v0").max_episode_steps == 300
+
+
+@pytest.mark.parametrize(
+    ("written", "nearest"),
+    [
+        ("halfcheetah-v5", "HalfCheetah-v5"),
+        ("HalfCheetahGoal", "HalfCheetahGoal-v0"),
+        ("Cartpole-v1", "CartPole-v1"),
+        ("Hoper-v5", "Hopper-v5"),
+        ("CartPole-v9", "CartPole-v1"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(written, nearest):
+    with pytest.raises(envs.EnvironmentNameError, match=f"Did you mean '{nearest}'") as caught:
+        envs.make(written)
+    assert caught.value.nearest == nearest
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_name_like_no_other_gets_the_list_and_no_guess():
+    with pytest.raises(envs.EnvironmentNameError, match="Listed: Acrobot-v1") as caught:
+        envs.make("qqq")
+    assert caught.value.nearest is None
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_a_missing_package_is_answered_with_the_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gymnasium_robotics", None)
+    monkeypatch.setattr(gymnasium, "registry", dict(gymnasium.registry))
+    gymnasium.registry.pop("FetchReach-v4", None)
+    with pytest.raises(envs.MissingSimulatorError, match=r'pip install "ctrl\[mujoco\]"'):
+        envs.make("FetchReach-v4")
+
+
+def test_a_missing_simulator_is_answered_with_the_command(monkeypatch):
+    def make(name, **kwargs):
+        raise gymnasium.error.DependencyNotInstalled("MuJoCo is not installed")
+
+    monkeypatch.setattr(gymnasium, "make", make)
+    with pytest.raises(envs.MissingSimulatorError, match=r'pip install "ctrl\[mujoco\]"'):
+        envs.make("HalfCheetah-v5")
+
+
+def test_importing_envs_imports_no_simulator_and_no_learner():
+    code = (
+        "import sys, envs; envs.names(); envs.make('CartPole-v1');"
+        "print([m for m in ('mujoco', 'torch', 'stable_baselines3', 'gymnasium_robotics')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
