@@ -202,7 +202,8 @@ def _learning_curves(
         if curve is None:
             continue
         low, point, high = (_trailing_mean(v, smooth) for v in (curve.low, curve.point, curve.high))
-        axes.plot(curve.steps, point, **style)
+        lonely = {"marker": "o"} if len(curve.steps) == 1 else {}
+        axes.plot(curve.steps, point, **{**style, **lonely})
         if len(curve.seeds) > 1:
             axes.fill_between(curve.steps, low, high, color=style["color"], alpha=0.2, linewidth=0)
     _steps_axis(axes)

@@ -108,7 +108,7 @@ def choose_metric(groups: Sequence[RunGroup], metric: str = AUTO) -> str:
             return key
     raise UserError(
         "No run has logged a task return or a success rate yet; they come with the first finished "
-        f"episode. Logged so far: {', '.join(_columns(groups)) or '(nothing)'}."
+        "episode. Train for more steps, or name another column with metric (--metric)."
     )
 
 
@@ -165,7 +165,7 @@ def group_shares(group: RunGroup) -> GroupShares | None:
 
 
 def summarise(group: RunGroup, metric: str, *, level: float = 0.95) -> GroupSummary | None:
-    """Return the final values of a group, or None when no seed has logged the metric."""
+    """Return the final values of a group, or None as ``common_grid``."""
     found = _final(group, metric)
     if found is None:
         return None
@@ -186,6 +186,9 @@ def shortfalls(group: RunGroup, metric: str) -> list[str]:
     ends = {run.path: run.curve(metric)[0][-1:] for run in group.runs}
     reached = [end[0] for end in ends.values() if len(end)]
     last, least = max(reached, default=0.0), min(reached, default=0.0)
+    starts = [run.curve(metric)[0][0] for run in group.runs if len(ends[run.path])]
+    if least < max(starts, default=0.0):
+        return [f"The seeds of {group.label!r} share no step of {metric}; it has no numbers."]
     notes = []
     for path, end in ends.items():
         if not len(end):
@@ -203,6 +206,8 @@ def _final(group: RunGroup, key: str) -> tuple[int, list[float]] | None:
     if not curves:
         return None
     step = min(steps[-1] for steps, _ in curves)
+    if step < max(steps[0] for steps, _ in curves):
+        return None
     return int(step), [float(np.interp(step, steps, values)) for steps, values in curves]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,6 @@ Values = NDArray[Any] | Sequence[Any]
 
 Statistic = Callable[..., Any]
 """A function ``statistic(x, axis=...)`` that removes ``axis``, for example ``numpy.mean``."""
-
-Alternative = Literal["greater", "less", "two-sided"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Comparison:
     effect: float
     improvement: float
     test: str
-    alternative: Alternative
+    alternative: str
 
 
 def interquartile_mean(x: Values, axis: int | None = None) -> Any:
@@ -204,7 +202,7 @@ def probability_of_improvement(x: Values, y: Values) -> float:
 
 
 def welch_test(
-    a: Values, b: Values, *, alternative: Alternative = "greater", level: float = 0.95
+    a: Values, b: Values, *, alternative: str = "greater", level: float = 0.95
 ) -> Comparison:
     """Test whether runs of A beat independent runs of B (Welch's t test, unequal variances).
 
@@ -237,7 +235,7 @@ def welch_test(
 
 
 def paired_test(
-    a: Values, b: Values, *, alternative: Alternative = "greater", level: float = 0.95
+    a: Values, b: Values, *, alternative: str = "greater", level: float = 0.95
 ) -> Comparison:
     """Test whether A beats B where ``a[i]`` and ``b[i]`` belong together (paired t test).
 
@@ -275,7 +273,7 @@ def _comparison(
     arrangements: int,
     test: str,
     improvement: float,
-    alternative: Alternative,
+    alternative: str,
     level: float,
 ) -> Comparison:
     if alternative not in ("greater", "less", "two-sided"):

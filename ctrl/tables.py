@@ -153,7 +153,8 @@ def ledger_rows(
     raw = np.asarray(mixed.raw[span].cpu(), dtype=np.float64)
     defined = np.asarray(mixed.defined[span].cpu())
     contributions = np.asarray(mixed.contributions()[span].cpu(), dtype=np.float64)
-    weights = np.asarray(mixed.weights.cpu(), dtype=np.float64)
+    # By its shortest digits, so that a float32 weight of 0.1 is not 0.10000000149011612.
+    weights = [float(str(weight)) for weight in mixed.weights.cpu().numpy()]
     divisors = np.asarray(mixed.divisors.cpu(), dtype=np.float64)
     gates = None if mixed.gates is None else np.asarray(mixed.gates[span].cpu(), dtype=np.float64)
     cumulative = np.cumsum(contributions, axis=0)
@@ -163,7 +164,7 @@ def ledger_rows(
             "term": name,
             "raw": float(raw[step, k]) if defined[step, k] else None,
             "divisor": float(divisors[k]),
-            "weight": float(weights[k]),
+            "weight": weights[k],
             **({} if gates is None else {"gate": float(gates[step, k])}),
             "contribution": float(contributions[step, k]),
             "cumulative": float(cumulative[step, k]),

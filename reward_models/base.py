@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -106,7 +106,7 @@ class RewardModel(torch.nn.Module, ABC):
             return super().__call__(rollout)
 
 
-def split_output(output: Tensor | tuple[Tensor, Extras]) -> tuple[Tensor, dict[str, Tensor]]:
+def split_output(output: Any) -> tuple[Any, dict[str, Any]]:
     """Split what ``forward`` returned into the reward and its extras (empty when none)."""
     if isinstance(output, tuple):
         reward, extras = output
@@ -177,7 +177,7 @@ def checked_values(name: str, what: str, value: Any, rollout: Rollout) -> Float[
     return value.to(torch.float32)
 
 
-def as_reward_model(reward: RewardModel | Callable[..., Any]) -> RewardModel:
+def as_reward_model(reward: Any) -> RewardModel:
     """Accept a model or a plain function wherever a reward is expected.
 
     Raises:

@@ -132,7 +132,8 @@ def _apply(
             Violation(
                 "requires",
                 f"the reward reads what it does not declare: {error}",
-                "Name every record key it reads beyond the core ones in `requires`.",
+                "Name every record key it reads beyond the core ones in `requires`; a plain "
+                "function names them as its parameters.",
             )
         )
     except Exception as error:

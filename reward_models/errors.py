@@ -23,7 +23,7 @@ class UnknownNameError(UserError):
     """
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
-        names = sorted(valid)
+        names = sorted(str(candidate) for candidate in valid)
         nearest = nearest_name(name, names)
         hint = f" Did you mean {nearest!r}?" if nearest else ""
         listed = ", ".join(names) if names else "(none)"
@@ -51,6 +51,6 @@ def nearest_name(name: str, valid: Iterable[str]) -> str | None:
 
     Case is ignored when comparing, so ``halfcheetah-v5`` finds ``HalfCheetah-v5``.
     """
-    by_lower = {candidate.lower(): candidate for candidate in valid}
+    by_lower = {str(candidate).lower(): str(candidate) for candidate in valid}
     found = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.5)
     return by_lower[found[0]] if found else None

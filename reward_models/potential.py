@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -82,7 +81,7 @@ class FunctionPotential(Potential):
         gamma: see ``Potential``.
     """
 
-    def __init__(self, function: Callable[[Any], Tensor], *, gamma: float | None = None) -> None:
+    def __init__(self, function: Any, *, gamma: float | None = None) -> None:
         super().__init__(gamma=gamma)
         if not callable(function):
             raise UserError(

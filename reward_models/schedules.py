@@ -69,7 +69,7 @@ _KINDS: dict[str, tuple[type[Schedule], tuple[str, ...]]] = {
 }
 
 
-def as_schedule(weight: float | Schedule | Mapping[str, Any]) -> Schedule:
+def as_schedule(weight: Any) -> Schedule:
     """Read a weight: a number, a schedule, or its text form.
 
     The text forms are ``{linear: [start, end, steps]}`` and ``{exponential: [start, half_life]}``.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import random
+import torch
+from jaxtyping import install_import_hook
 
-# The type checker draws which item of a container it looks at. It gets a generator of its own, so
-# that tests can tell who uses the global one.
-_GLOBAL_BITS = random.getrandbits
-random.getrandbits = random.Random(0).getrandbits  # type: ignore[method-assign]
-import beartype.beartype as _  # noqa: E402, F401
+# By default the type checker looks at random items of containers and draws them from python's
+# global generator, which tests watch. An int may stand for a float.
+_CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_random=False, is_pep484_tower=True))"
+
+# Kept for the whole session: modules are checked when they are imported after this line.
+_HOOK = install_import_hook(["reward_models", "envs", "ctrl"], _CHECKER)
+
+torch.set_num_threads(1)

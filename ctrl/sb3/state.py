@@ -71,6 +71,7 @@ def learner_state(model: BaseAlgorithm, *, replay_buffer: bool = True) -> dict[s
         "exploration": _exploration_state(model),
         "lstm": _lstm_state(model),
         "environments": _environments_state(model),
+        "log": _log_state(model),
         "random": random_state(model),
     }
     if replay_buffer and getattr(model, "replay_buffer", None) is not None:
@@ -98,6 +99,7 @@ def restore_learner(model: BaseAlgorithm, tree: Mapping[str, Any]) -> None:
     if tree["lstm"] is not None:
         pi, vf = ((first.clone(), second.clone()) for first, second in tree["lstm"])
         model._last_lstm_states = RNNStates(pi, vf)
+    _restore_log(model, tree["log"])
     _restore_noise(model, tree["noise"])
     _restore_exploration(model, tree["exploration"])
     if "replay" in tree:
@@ -209,6 +211,27 @@ def _noise_state(model: BaseAlgorithm) -> list[np.ndarray]:
 def _restore_noise(model: BaseAlgorithm, values: list[np.ndarray]) -> None:
     for noise, value in zip(_noises(model), values, strict=True):
         noise.noise_prev = np.array(value)
+
+
+def _log_state(model: BaseAlgorithm) -> dict[str, Any]:
+    """Return what was recorded and waits to be written with the next row."""
+    if not hasattr(model, "_logger"):
+        return {}
+    log = model.logger
+    return {
+        name: [float(value), log.name_to_count[name], list(log.name_to_excluded.get(name) or ())]
+        for name, value in log.name_to_value.items()
+        if isinstance(value, int | float | np.number)
+    }
+
+
+def _restore_log(model: BaseAlgorithm, tree: Mapping[str, Any]) -> None:
+    if not hasattr(model, "_logger"):
+        return
+    for name, (value, count, excluded) in tree.items():
+        model.logger.name_to_value[name] = value
+        model.logger.name_to_count[name] = count
+        model.logger.name_to_excluded[name] = tuple(excluded)
 
 
 def _sde(model: BaseAlgorithm) -> Any:

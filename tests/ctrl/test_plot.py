@@ -105,8 +105,8 @@ def test_an_unknown_path_names_the_nearest_one(tmp_path):
         find_runs(tmp_path / "frist")
     with pytest.raises(UserError, match=r"Did you mean '.*first'"):
         find_runs(tmp_path / "frist" / "seed_0")
+    (tmp_path / "note.txt").write_text("")
     with pytest.raises(UserError, match="is a file"):
-        (tmp_path / "note.txt").write_text("")
         find_runs(tmp_path / "note.txt")
     with pytest.raises(UserError, match="at least one"):
         find_runs([])
@@ -188,7 +188,7 @@ def test_labels_name_settings_that_differ_among_comparable_runs(tmp_path):
 
 def test_many_differing_settings_are_named_by_the_folder(tmp_path):
     for name, value in (("slow", 1), ("fast", 2)):
-        algo = {key: value for key in ("a", "b", "c", "d")}
+        algo = dict.fromkeys(("a", "b", "c", "d"), value)
         write_run(tmp_path / name / "seed_0", algo=algo)
     assert labels(tmp_path) == ["ppo (fast)", "ppo (slow)"]
 
@@ -234,7 +234,10 @@ def test_seeds_without_a_common_step_have_no_curve(tmp_path):
     (group,), _ = group_runs(find_runs(tmp_path))
     assert common_grid(group, "return/task") is None
     assert common_grid(group, "return/nothing") is None
-    assert plot_runs(tmp_path).path.is_file()
+    result = plot_runs(tmp_path)
+    assert result.path.is_file()
+    assert result.groups == ()
+    assert "share no step of return/task" in result.notes[0]
 
 
 def test_final_values_are_taken_at_the_last_common_step(tmp_path):

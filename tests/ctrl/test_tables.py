@@ -132,6 +132,7 @@ def test_the_ledger_adds_up_to_the_shaped_return():
         value = row["weight"] * row["raw"] / row["divisor"]
         assert row["contribution"] == pytest.approx(value, rel=1e-5)
     assert rows[1]["divisor"] != 1.0
+    assert rows[1]["weight"] == 0.1
     assert rows[1]["raw"] == pytest.approx(float(effort(steps.action)[0, 1]))
     total = rows[-1]["cumulative"] + rows[-2]["cumulative"]
     assert total == pytest.approx(float(mixed.total[:, 1].sum()), rel=1e-5)
