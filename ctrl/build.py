@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -13,7 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 import envs
 from ctrl.config import EnvConfig, TrainConfig
-from ctrl.sb3.algorithms import find_algorithm, option_names
+from ctrl.sb3.algorithms import find_algorithm, is_on_policy, option_names
 from ctrl.sb3.model import make_model
 from ctrl.sb3.vec_env import make_vec_env
 from reward_models.base import RewardModel
@@ -136,6 +137,20 @@ def build_model(
         raise UserError(f"{config.algo.name} on {config.env.id}: {reason}") from error
 
 
+
+
+def acting_config(config: TrainConfig) -> TrainConfig:
+    """Return the configuration of a learner that only acts: one column and no room to train."""
+    options = dict(config.algo.options)
+    if is_on_policy(find_algorithm(config.algo.name).load()):
+        options.update({key: 2 for key in ("n_steps", "batch_size") if key in options})
+    else:
+        options["buffer_size"] = 1
+        for key in ("replay_buffer_class", "replay_buffer_kwargs"):
+            options.pop(key, None)
+    return replace(
+        config, env=replace(config.env, n_envs=1), algo=replace(config.algo, options=options)
+    )
 
 
 def _algorithm_options(

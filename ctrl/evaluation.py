@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from ctrl.build import build_env, build_model, own_code
+from ctrl.build import acting_config, build_env, build_model, own_code
 from ctrl.checkpoint import load_tree
 from ctrl.config import TrainConfig
 from ctrl.run_folder import RunFolder
@@ -124,7 +123,7 @@ def load_policy(
         normalize_observations=config.normalize_observations,
     )  # fmt: skip
     tree = load_tree(run.policy_folder(best=best))
-    model = build_model(_small(plain), n_envs=1)
+    model = build_model(acting_config(plain))
     restore_policy(model, tree)
     return model, config
 
@@ -167,18 +166,6 @@ def require_trust(config: TrainConfig, run: RunFolder, trust_code: bool) -> None
             f"{run.path} asks to run code that does not come with ctrl:\n{listed}\n"
             "If the run is yours or you trust it, pass --trust-code."
         )
-
-
-def _small(config: TrainConfig) -> TrainConfig:
-    """Return the configuration without the memory that only training needs."""
-    from dataclasses import replace
-
-    options: Mapping[str, Any] = config.algo.options
-    if "buffer_size" in options or config.algo.name in ("sac", "td3", "ddpg", "dqn", "tqc"):
-        options = {**options, "buffer_size": 1}
-        options.pop("replay_buffer_class", None)
-        options.pop("replay_buffer_kwargs", None)
-    return replace(config, algo=replace(config.algo, options=dict(options)))
 
 
 def _normalized(model: BaseAlgorithm, observation: Any) -> Any:

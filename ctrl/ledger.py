@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ctrl.build import build_model
+from ctrl.build import acting_config, build_model
 from ctrl.checkpoint import load_tree, newest_checkpoint
 from ctrl.evaluation import require_trust
 from ctrl.run_folder import RunFolder
@@ -67,7 +67,7 @@ def episode_ledger(
     checkpoint = newest_checkpoint(run.checkpoints)
     if checkpoint is None:
         raise UserError(f"{run.path} has no checkpoint, so its reward models cannot be loaded.")
-    model = build_model(config, n_envs=1)
+    model = build_model(acting_config(config))
     tree = load_tree(checkpoint)
     restore_policy(model, tree)
     books = books_of(model)

@@ -314,6 +314,7 @@ def _steps_axis(axes: Axes, *, label: bool = True) -> None:
 
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlim(left=0)
     if label:
         axes.set_xlabel("environment steps")
 

@@ -158,10 +158,12 @@ class RunFolder:
     def _rows_until(self, steps: int) -> list[dict[str, str]]:
         if not self.progress_file.is_file():
             return []
-        with self.progress_file.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        # A killed process may leave a torn last line: it lacks its newline or some of its cells.
+        text = self.progress_file.read_text(encoding="utf-8")
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        rows = [row for row in csv.DictReader(lines) if None not in row.values()]
         key = "time/total_timesteps"
-        return [row for row in rows if (row.get(key) or "").isdigit() and int(row[key]) <= steps]
+        return [row for row in rows if row.get(key, "").isdigit() and int(row[key]) <= steps]
 
 
 class _ProgressCsv(CSVOutputFormat):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ctrl.config import TrainConfig
+from ctrl.run_curves import read_progress
 from ctrl.run_folder import free_name
 from ctrl.statistics import bootstrap_interval, interquartile_mean
 from ctrl.training import complete, train
@@ -75,18 +76,7 @@ def train_seeds(
     if workers > 1:
         config = replace(config, env=replace(config.env, threads=config.env.threads or 1))
     jobs = [(replace(config, seed=seed), out / f"seed_{seed}") for seed in seeds]
-    results: dict[int, dict[str, Any]] = {}
-    # Fresh interpreters: a forked copy of a process that runs torch threads can deadlock.
-    context = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool,
-        tqdm(total=len(jobs), desc=str(out), unit="run", disable=True if quiet else None) as bar,
-    ):
-        futures = {pool.submit(_train_one, *job): job[0].seed for job in jobs}
-        for future in as_completed(futures):
-            results[futures[future]] = future.result()
-            bar.update()
-    runs = [results[seed] for seed in seeds]
+    runs = train_all(jobs, processes=workers, description=str(out), quiet=quiet)
     returns = [run["task_return"] for run in runs if run["task_return"] is not None]
     document: dict[str, Any] = {"run_folder": str(out), "seeds": list(seeds), "runs": runs}
     if returns:
@@ -95,6 +85,53 @@ def train_seeds(
         document["task_return_iqm"] = float(interquartile_mean(values))
         document["task_return_interval"] = [interval.low, interval.high]
     return document
+
+
+def train_all(
+    jobs: Sequence[tuple[TrainConfig, Path]],
+    *,
+    processes: int,
+    description: str = "",
+    quiet: bool = False,
+) -> list[dict[str, Any]]:
+    """Train several runs on several processes, with one progress bar over all steps.
+
+    Args:
+        jobs: configuration and run folder of each run.
+        processes: at once.
+        description: text before the bar.
+        quiet: no bar.
+
+    Returns:
+        One result per job, in their order.
+    """
+    total = sum(config.steps for config, _ in jobs)
+    # Fresh interpreters: a forked copy of a process that runs torch threads can deadlock.
+    context = multiprocessing.get_context("spawn")
+    disable = True if quiet else None
+    with (
+        ProcessPoolExecutor(min(processes, len(jobs)), mp_context=context) as pool,
+        tqdm(total=total, desc=description, unit="step", unit_scale=True, disable=disable) as bar,
+    ):
+        futures = [pool.submit(_train_one, *job) for job in jobs]
+        waiting = set(futures)
+        while waiting:
+            done, waiting = wait(waiting, timeout=1.0, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()  # raises what the run raised
+            if not bar.disable:
+                bar.update(sum(_steps_done(path) for _, path in jobs) - bar.n)
+        bar.update(total - bar.n)
+    return [future.result() for future in futures]
+
+
+def _steps_done(folder: Path) -> int:
+    """Return the environment steps that a running job has logged."""
+    try:
+        steps = read_progress(folder).get("time/total_timesteps")
+    except UserError:
+        return 0  # nothing logged yet
+    return 0 if steps is None or not len(steps) else int(np.nanmax(steps))
 
 
 def _train_one(config: TrainConfig, out: Path) -> dict[str, Any]:

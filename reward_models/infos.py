@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,7 @@ _BOOKKEEPING = {
 }
 
 
+@runtime_checkable
 class Outcome(Protocol):
     """What ``info`` says about one step."""
 

@@ -224,11 +224,13 @@ class RewardMix(torch.nn.Module):
         return mixed, metrics
 
     def _learn(self, order: Order, rollout: Rollout, metrics: dict[str, float]) -> None:
-        """Let the models and gates of one order learn."""
+        """Let the models and gates of one order learn; a model in two places learns once."""
         gates = [(f"{name}/gate", gate) for name, gate in self.gates.items()]
         models: list[tuple[str, Any]] = [*self.models.items(), *gates]
+        learned: set[int] = set()
         for name, model in models:
-            if model.order == order:
+            if model.order == order and id(model) not in learned:
+                learned.add(id(model))
                 with torch.enable_grad():
                     found = model.update(rollout)
                 metrics.update({f"{name}/{key}": float(value) for key, value in found.items()})

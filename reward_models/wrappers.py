@@ -239,8 +239,8 @@ def _final_observations(following: Arrays, infos: Mapping[str, Any], done: np.nd
     finals = infos.get("final_obs")
     if finals is None or isinstance(finals, Mapping):
         finals = [None] * len(done)
-    columns = np.flatnonzero(done)
-    lost = [int(column) for column in columns if finals[column] is None]
+    columns: list[int] = np.flatnonzero(done).tolist()
+    lost = [column for column in columns if finals[column] is None]
     if lost:
         raise UserError(
             f"Episodes ended in columns {lost} and infos['final_obs'] does not hold their final "

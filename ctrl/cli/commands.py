@@ -121,6 +121,8 @@ def plot_command(options: argparse.Namespace) -> Outcome:
 
     result = plot_runs(options.runs, out=options.out, metric=options.metric)
     print(summary_table(result.groups))
+    for note in result.notes:
+        print(f"Note: {note}")
     print(f"\n{result.path}")
     return 0, result.as_dict()
 

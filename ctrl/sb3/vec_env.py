@@ -123,8 +123,9 @@ class InProcessVecEnv(ColumnarVecEnv):
     ) -> None:
         super().__init__(env_fns)
         if threads is None:
-            releases_lock = all(_is_mujoco(env) for env in self.envs)
-            threads = available_cpus() if releases_lock else 1
+            # A window belongs to the thread that opened it.
+            suitable = all(_is_mujoco(env) and env.render_mode != "human" for env in self.envs)
+            threads = available_cpus() if suitable else 1
         self._team = ThreadTeam(min(threads, self.num_envs))
         self._jobs = [self._job(column) for column in range(self.num_envs)]
         self._terminated = np.zeros(self.num_envs, dtype=bool)

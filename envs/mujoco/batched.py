@@ -60,8 +60,9 @@ class BatchedTask(ABC):
 
     The environments given stay in charge of everything but stepping: resetting, seeding, rendering
     and their attributes. A step reads the simulation afresh, so the state of a copy may be changed
-    between steps, for example by resetting it or with ``set_state``. The time limit is counted
-    here; `load` and `store` exchange the count with the ``TimeLimit`` wrappers.
+    between steps, for example by resetting it or with ``set_state``. The arguments with which the
+    environments were made are read once, here. The time limit is counted here as well; `load` and
+    `store` exchange the count with the ``TimeLimit`` wrappers.
 
     Args:
         envs: the B environments, all of one task with equal arguments, each a ``MujocoEnv`` inside

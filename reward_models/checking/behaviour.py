@@ -155,7 +155,8 @@ def edges(subject: Subject) -> Iterator[Violation]:
             if not found:
                 model.update(tried)
                 where = f" after learning with {case}"
-                found = list(output_violations("edges", model(tried), tried, where))
+                for after in (tried, rollout):
+                    found += output_violations("edges", model(after), after, where)
         except Exception as error:
             found = [
                 Violation(

@@ -17,7 +17,6 @@ from reward_models.checking.subject import (
     Subject,
     changed_entries,
     changed_state,
-    copy_of,
     difference,
     generators,
     random_violation,
@@ -41,7 +40,7 @@ def declarations(subject: Subject) -> Iterator[Violation]:
             yield Violation(
                 rule,
                 f"{name} is {value!r}, expected one of {', '.join(valid)}.",
-                f"Set {name} = {nearest or valid[0]!r}.",
+                f"Set {name} = {nearest!r}." if nearest else "Use one of these.",
             )
     for name in _FLAGS:
         if not isinstance(getattr(model, name), bool):
@@ -168,7 +167,7 @@ def requires(subject: Subject) -> Iterator[Violation]:
 def pure(subject: Subject) -> Iterator[Violation]:
     """``forward`` changes nothing, draws nothing, and gives the same twice."""
     model, rule = subject.trained(), "pure"
-    state, rollout = state_of(model), copy_of(subject.first)
+    state, rollout = state_of(model), subject.first
     before = generators()
     once = reward_of(model, rollout)
     yield from random_violation(rule, "forward", before)
@@ -186,8 +185,8 @@ def pure(subject: Subject) -> Iterator[Violation]:
             f"forward changes the rollout: {', '.join(entries)}.",
             "Do not write into the rollout's tensors; clone what you change.",
         )
-    reward_of(model, copy_of(subject.last))
-    apart = difference(once, reward_of(model, copy_of(subject.first)))
+    reward_of(model, subject.last)
+    apart = difference(once, reward_of(model, subject.first))
     if apart:
         yield Violation(
             rule,
@@ -211,7 +210,7 @@ def graph(subject: Subject) -> Iterator[Violation]:
 def update(subject: Subject) -> Iterator[Violation]:
     """``update`` reports finite numbers, changes its own state only, and can be repeated."""
     rule = "update"
-    model, rollout = subject.fresh(), copy_of(subject.first)
+    model, rollout = subject.fresh(), subject.first
     before = generators()
     metrics: Any = model.update(rollout)
     yield from random_violation(rule, "update", before)
@@ -225,7 +224,7 @@ def update(subject: Subject) -> Iterator[Violation]:
         )
     torch.rand(3)  # another position of the global generator must not matter
     again = subject.fresh()
-    again.update(copy_of(subject.first))
+    again.update(subject.first)
     changed = changed_state(state_of(model), state_of(again))
     if changed:
         yield Violation(

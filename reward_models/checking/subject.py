@@ -54,9 +54,23 @@ class Subject:
         rng: np.random.Generator,
         build: Callable[[], RewardModel] | None = None,
     ) -> None:
-        self.model, self.rollouts, self.gamma, self.rng = model, list(rollouts), gamma, rng
-        self.build = build
-        self.first, self.last = self.rollouts[0], self.rollouts[-1]
+        self.model, self.gamma, self.rng, self.build = model, gamma, rng, build
+        self._rollouts = list(rollouts)
+
+    @property
+    def rollouts(self) -> list[Rollout]:
+        """Copies of all rollouts, so that no rule meets what a broken model wrote into them."""
+        return [copy_of(rollout) for rollout in self._rollouts]
+
+    @property
+    def first(self) -> Rollout:
+        """A copy of the first rollout."""
+        return copy_of(self._rollouts[0])
+
+    @property
+    def last(self) -> Rollout:
+        """A copy of the last rollout."""
+        return copy_of(self._rollouts[-1])
 
     def fresh(self) -> RewardModel:
         """Return a copy of the model as it came."""
@@ -64,9 +78,9 @@ class Subject:
 
     def trained(self, updates: int = 2) -> RewardModel:
         """Return a copy that learned from the first rollouts."""
-        model = self.fresh()
+        model, rollouts = self.fresh(), self.rollouts
         for index in range(updates):
-            model.update(self.rollouts[index % len(self.rollouts)])
+            model.update(rollouts[index % len(rollouts)])
         return model
 
     def permutation(self, size: int) -> Tensor:

@@ -88,7 +88,7 @@ class TestDiscount:
     def test_a_second_learner_with_another_discount_is_refused(self):
         model = FunctionPotential(place)
         RewardMix({"hint": model}, gamma=0.9)
-        with pytest.raises(UserError, match="built with gamma=0.9"):
+        with pytest.raises(UserError, match=r"built with gamma=0\.9"):
             RewardMix({"hint": model}, gamma=0.99)
 
     def test_no_discount_is_named(self):

@@ -116,7 +116,9 @@ class TestReading:
 
 class TestEpisodes:
     def test_cut_at_ends_column_by_column(self):
-        rollout = make(steps=5, terminated=flags(".. x. .. .. .."), truncated=flags(".. .. .. .. x."))
+        rollout = make(
+            steps=5, terminated=flags(".. x. .. .. .."), truncated=flags(".. .. .. .. x.")
+        )
         assert rollout.episodes() == [
             Episode(0, 0, 2, open_start=False, open_end=False),
             Episode(0, 2, 5, open_start=False, open_end=False),
@@ -257,7 +259,7 @@ class TestFiles:
                 "chars": torch.zeros(3, 2, 4, 5, dtype=torch.uint8),
                 "inner": {"stats": torch.zeros(3, 2, 3, dtype=torch.float64)},
             },
-            state={"message": torch.frombuffer(bytearray(b"hello!" * 6), dtype=torch.uint8).reshape(3, 2, 6)},
+            state={"message": np.frombuffer(b"hello!" * 6, dtype=np.uint8).reshape(3, 2, 6).copy()},
             mask=flags("xx xx x."),
             continued=torch.tensor([True, False]),
             turn=torch.arange(3)[:, None].expand(3, 2),
