@@ -44,8 +44,8 @@ def own_code(config: TrainConfig) -> list[str]:
     return found
 
 
-def build_env(config: EnvConfig, *, n_envs: int, seed: int | None = None) -> VecEnv:
-    """Make the vector environment.
+def build_env(config: EnvConfig, *, n_envs: int, seed: int) -> VecEnv:
+    """Make the vector environment; no global random generator is touched.
 
     Raises:
         UserError: an unknown environment or option, with the nearest valid name.
@@ -122,7 +122,7 @@ def build_model(
     options = _algorithm_options(config, kind, algorithm.options)
     columns = n_envs or config.env.n_envs or algorithm.n_envs
     gamma = float(options.get("gamma", inspect.signature(kind).parameters["gamma"].default))
-    env = build_env(config.env, n_envs=columns)
+    env = build_env(config.env, n_envs=columns, seed=config.seed)
     mix = build_mix(config, env=env, gamma=gamma, terms=terms)
     if config.normalize_observations:
         env = VecNormalize(env, norm_reward=False, gamma=gamma)

@@ -45,7 +45,7 @@ def check_on_env(
         raise UserError(f"--steps must be at least {4 * columns}, got {steps}.")
     settings = apply_overrides({}, options)
     env_options = settings.pop("env", {})
-    vector = build_env(EnvConfig(env, options=env_options), n_envs=columns)
+    vector = build_env(EnvConfig(env, options=env_options), n_envs=columns, seed=seed)
     if isinstance(reward, str):
         model = build_reward(
             reward, observation_space=vector.observation_space, action_space=vector.action_space,

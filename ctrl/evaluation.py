@@ -140,7 +140,7 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Evaluate the policy of a run folder and return the summary; optionally film one episode."""
     model, config = load_policy(run, best=best, trust_code=trust_code)
-    env = build_env(config.env, n_envs=min(episodes, 8))
+    env = build_env(config.env, n_envs=min(episodes, 8), seed=seed)
     result = evaluate(
         model, env, episodes=episodes, seed=seed, deterministic=deterministic
     ).summary()

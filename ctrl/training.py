@@ -202,12 +202,13 @@ def _run(
     callbacks: list[BaseCallback] = [] if resumed is None else [Restore(resumed)]
     callbacks += [checkpoints, RewardLogger()]
     if config.evaluation.every:
+        seed, episodes = config.seed + 1_000_000, config.evaluation.episodes
         callbacks.append(
             Evaluator(
-                lambda: build_env(config.env, n_envs=min(config.evaluation.episodes, 8)),
+                lambda: build_env(config.env, n_envs=min(episodes, 8), seed=seed),
                 every=config.evaluation.every,
-                episodes=config.evaluation.episodes,
-                seed=config.seed + 1_000_000,
+                episodes=episodes,
+                seed=seed,
                 best=folder.best,
             )
         )

@@ -37,9 +37,9 @@ class _OptionalPackage:
 
 
 _OWN = {
-    "HalfCheetahGoal-v0": _Task("envs.mujoco.sparse_goal:HalfCheetahGoalEnv", 300),
+    "HalfCheetahGoal-v0": _Task("envs.mujoco.sparse_goal:HalfCheetahGoalEnv", 200),
     "HalfCheetahSparse-v0": _Task("envs.mujoco.sparse_goal:HalfCheetahSparseEnv", 1000),
-    "HopperGoal-v0": _Task("envs.mujoco.sparse_goal:HopperGoalEnv", 400),
+    "HopperGoal-v0": _Task("envs.mujoco.sparse_goal:HopperGoalEnv", 300),
 }
 _MUJOCO = (
     "Ant-v5",

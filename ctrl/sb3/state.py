@@ -13,6 +13,7 @@ import torch
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import OrnsteinUhlenbeckActionNoise, VectorizedActionNoise
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
@@ -115,6 +116,9 @@ def restore_learner(model: BaseAlgorithm, tree: Mapping[str, Any]) -> None:
     else:
         model.env.unwrapped.restore(tree["environments"])
         books.recorder.restore(tree["recorder"])
+        if isinstance(model, OnPolicyAlgorithm):
+            # On-policy learners begin a new record here; one from the end of a run is complete.
+            books.recorder.begin(model.rollout_buffer.buffer_size)
     restore_random(model, tree["random"])
 
 
@@ -219,7 +223,7 @@ def _log_state(model: BaseAlgorithm) -> dict[str, Any]:
         return {}
     log = model.logger
     return {
-        name: [float(value), log.name_to_count[name], list(log.name_to_excluded.get(name) or ())]
+        name: [value, log.name_to_count[name], list(log.name_to_excluded.get(name) or ())]
         for name, value in log.name_to_value.items()
         if isinstance(value, int | float | np.number)
     }
@@ -229,7 +233,8 @@ def _restore_log(model: BaseAlgorithm, tree: Mapping[str, Any]) -> None:
     if not hasattr(model, "_logger"):
         return
     for name, (value, count, excluded) in tree.items():
-        model.logger.name_to_value[name] = value
+        # NumPy numbers come back as arrays without dimensions.
+        model.logger.name_to_value[name] = value[()] if isinstance(value, np.ndarray) else value
         model.logger.name_to_count[name] = count
         model.logger.name_to_excluded[name] = tuple(excluded)
 

@@ -23,17 +23,19 @@ class HalfCheetahGoalEnv(HalfCheetahEnv):
     """HalfCheetah that has to carry its torso to ``x >= goal``.
 
     Observation: float64 ``[18]``: all 9 positions, the x position (metres) first, and all 9
-    velocities. Action: ``[6]`` in [-1, 1], as in ``HalfCheetah-v5``; one step is 0.05 s.
+    velocities. Action: ``[6]`` in [-1, 1], as in ``HalfCheetah-v5``; one step is 0.1 s, twice that
+    of ``HalfCheetah-v5``, unless ``frame_skip`` says otherwise.
 
     Reward: exactly 1.0 on the step after which ``x >= goal``, which also terminates the episode;
     0.0 on every other step. There is no other termination; ``HalfCheetahGoal-v0`` truncates after
-    300 steps (15 s). The undiscounted return of an episode is therefore its success, 0 or 1.
+    200 steps (20 s). The undiscounted return of an episode is therefore its success, 0 or 1.
 
     ``info`` of a step: ``x_position`` (m) and ``x_velocity`` (m/s, mean over the step), floats,
     and ``is_success`` (bool). ``info`` of a reset: ``x_position``.
 
     Args:
         goal: position of the finish line in metres; finite and positive.
+        frame_skip: physics steps of 0.01 s per step.
         **kwargs: passed on to Gymnasium's ``HalfCheetahEnv``. Its reward weights have no effect,
             and ``exclude_current_positions_from_observation`` is always False.
 
@@ -41,13 +43,14 @@ class HalfCheetahGoalEnv(HalfCheetahEnv):
         ValueError: when ``goal`` is not a positive finite number.
     """
 
-    def __init__(self, goal: float = 5.0, **kwargs: Any) -> None:
+    def __init__(self, goal: float = 5.0, frame_skip: int = 10, **kwargs: Any) -> None:
         self.goal = _positive("goal", goal)
-        super().__init__(**{**kwargs, "exclude_current_positions_from_observation": False})
-        utils.EzPickle.__init__(self, goal=goal, **kwargs)
+        fixed = {"frame_skip": frame_skip, "exclude_current_positions_from_observation": False}
+        super().__init__(**{**kwargs, **fixed})
+        utils.EzPickle.__init__(self, goal=goal, frame_skip=frame_skip, **kwargs)
 
     def step(self, action: np.ndarray) -> StepResult:  # type: ignore[override]
-        """Advance 0.05 s; see the class for the reward, the end of an episode and ``info``."""
+        """Advance one step; see the class for the reward, the end of an episode and ``info``."""
         observation, _, _, _, dense = super().step(action)
         return observation, *_goal_outcome(dense, self.goal)
 
@@ -61,7 +64,7 @@ class HopperGoalEnv(HopperEnv):
     Reward: exactly 1.0 on the step after which ``x >= goal``, which terminates the episode; 0.0 on
     every other step. Falling (the unhealthy states of ``Hopper-v5``) terminates too, with reward
     0.0 and ``is_success`` False; a hopper that crosses the line while falling has succeeded.
-    ``HopperGoal-v0`` truncates after 400 steps (3.2 s).
+    ``HopperGoal-v0`` truncates after 300 steps (2.4 s).
 
     ``info`` of a step: ``x_position`` (m) and ``x_velocity`` (m/s, mean over the step), floats,
     and ``is_success`` (bool). ``info`` of a reset: that of ``Hopper-v5``.
@@ -75,7 +78,7 @@ class HopperGoalEnv(HopperEnv):
         ValueError: when ``goal`` is not a positive finite number.
     """
 
-    def __init__(self, goal: float = 1.5, **kwargs: Any) -> None:
+    def __init__(self, goal: float = 1.0, **kwargs: Any) -> None:
         self.goal = _positive("goal", goal)
         super().__init__(**{**kwargs, "exclude_current_positions_from_observation": False})
         utils.EzPickle.__init__(self, goal=goal, **kwargs)

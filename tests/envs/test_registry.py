@@ -32,7 +32,7 @@ def test_arguments_reach_the_environment():
 
 def test_our_tasks_are_registered_with_gymnasium_once():
     registry.register()  # a second registration would warn, and warnings are errors here
-    assert gymnasium.spec("HalfCheetahGoal-v0").max_episode_steps == 300
+    assert gymnasium.spec("HalfCheetahGoal-v0").max_episode_steps == 200
 
 
 @pytest.mark.parametrize(
