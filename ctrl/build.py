@@ -137,8 +137,6 @@ def build_model(
         raise UserError(f"{config.algo.name} on {config.env.id}: {reason}") from error
 
 
-
-
 def acting_config(config: TrainConfig) -> TrainConfig:
     """Return the configuration of a learner that only acts: one column and no room to train."""
     options = dict(config.algo.options)
@@ -192,5 +190,7 @@ def _gaussian_noise(config: TrainConfig, sigma: float) -> Any:
     import numpy as np
     from stable_baselines3.common.noise import NormalActionNoise
 
-    space = envs.make(config.env.id, **config.env.options).action_space
-    return NormalActionNoise(np.zeros(space.shape), np.full(space.shape, sigma))
+    env = envs.make(config.env.id, **config.env.options)
+    shape = env.action_space.shape or ()
+    env.close()
+    return NormalActionNoise(np.zeros(shape), np.full(shape, sigma))

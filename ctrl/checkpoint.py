@@ -80,7 +80,9 @@ def load_tree(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"The checkpoint {folder} is damaged: {error}.") from error
     if document.get("arrays") != sorted(arrays):
-        raise UserError(f"The checkpoint {folder} is damaged: its two files do not belong together.")
+        raise UserError(
+            f"The checkpoint {folder} is damaged: its two files do not belong together."
+        )
     return _unpack(document["tree"], arrays)
 
 
@@ -141,7 +143,9 @@ def _pack(value: Any, arrays: dict[str, torch.Tensor], path: str) -> Any:
         return value
     if isinstance(value, Mapping):
         if all(isinstance(key, str) and not key.startswith("$") for key in value):
-            return {key: _pack(item, arrays, f"{path}/{key}".lstrip("/")) for key, item in value.items()}
+            return {
+                key: _pack(item, arrays, f"{path}/{key}".lstrip("/")) for key, item in value.items()
+            }
         pairs = enumerate(value.items())
         return {"$pairs": [[k, _pack(item, arrays, f"{path}/{i}")] for i, (k, item) in pairs]}
     if isinstance(value, list | tuple):

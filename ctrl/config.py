@@ -1,4 +1,4 @@
-"""What a training run is made of: typed, frozen, and the same in YAML, Python and on the command line."""
+"""What a training run is made of: typed, frozen, the same in YAML, Python and at the prompt."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ class TermConfig:
 
     Attributes:
         use: a listed reward, ``file.py:name`` or ``package.module:name``.
-        weight: a number, ``{linear: [start, end, steps]}`` or ``{exponential: [start, half_life]}``.
+        weight: a number, ``{linear: [start, end, steps]}`` or
+            ``{exponential: [start, half_life]}``.
         scale: ``none``, ``return_std`` or ``reward_std``; None takes the reward's own preference.
         gate: a reward whose value multiplies the term.
         options: keyword arguments of the reward.
@@ -280,9 +281,7 @@ def _part(kind: type, place: str, data: Mapping[str, Any], *, open_options: bool
     rest = {key: value for key, value in data.items() if key not in names}
     if open_options:
         options = dict(_mapping(f"{place}.options", rest.pop("options", None) or {}))
-        known["options"] = {
-            str(key): _number(value) for key, value in {**options, **rest}.items()
-        }
+        known["options"] = {str(key): _number(value) for key, value in {**options, **rest}.items()}
     else:
         _known(f"key in {place}", rest, names)
     required = [f.name for f in fields(kind) if f.name in ("id", "use")]
@@ -309,8 +308,9 @@ def _typed(place: str, value: Any, kind: type, name: str | None = None) -> Any:
         value = int(value)
     wrong_bool = isinstance(value, bool) and bool not in allowed
     if not isinstance(value, allowed) or wrong_bool:
-        raise UserError(f"{place} must be {annotation.replace(' | None', ' or null')}, "
-                        f"got {value!r}.")
+        raise UserError(
+            f"{place} must be {annotation.replace(' | None', ' or null')}, got {value!r}."
+        )
     return value
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from stable_baselines3.common.vec_env import VecNormalize
 
 from ctrl.build import acting_config, build_model
 from ctrl.checkpoint import load_tree, newest_checkpoint
@@ -67,13 +68,14 @@ def episode_ledger(
     checkpoint = newest_checkpoint(run.checkpoints)
     if checkpoint is None:
         raise UserError(f"{run.path} has no checkpoint, so its reward models cannot be loaded.")
-    model = build_model(acting_config(config))
+    model: Any = build_model(acting_config(config))
     tree = load_tree(checkpoint)
     restore_policy(model, tree)
     books = books_of(model)
     _load_mix(books.mix, tree["mix"])
     env, recorder = model.env, books.recorder
-    env.training = False  # an outermost VecNormalize must not learn from this
+    if isinstance(env, VecNormalize):
+        env.training = False
     env.seed(seed)
     observation = env.reset()
     state, starts = None, np.ones(1, dtype=bool)

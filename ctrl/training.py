@@ -230,7 +230,8 @@ def _run(
         ) from error
     finally:
         model.logger.close()
-        model.env.close()
+        if model.env is not None:
+            model.env.close()
     finished = not checkpoints.interrupted
     if finished:
         save_tree(policy_state(model), folder.final, arrays_file=POLICY)
@@ -286,9 +287,7 @@ def _object_name(term: Any) -> str:
     return getattr(model, "__qualname__", None) or type(model).__qualname__
 
 
-def _without_objects(
-    config: TrainConfig, terms: Terms | None, folder: RunFolder
-) -> TrainConfig:
+def _without_objects(config: TrainConfig, terms: Terms | None, folder: RunFolder) -> TrainConfig:
     """Check that reward objects given from Python are given again; they need no trust."""
     objects = [n for n, term in config.reward.items() if term.use.startswith(_OWN_OBJECT)]
     missing = [name for name in objects if name not in (terms or {})]

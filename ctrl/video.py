@@ -64,7 +64,7 @@ def film(
 
 def _frames(
     model: BaseAlgorithm, config: EnvConfig, seed: int, max_steps: int
-) -> tuple[list[np.ndarray], float]:
+) -> tuple[list[Any], float]:
     env: Any = None
     try:
         env = envs.make(config.id, render_mode="rgb_array", **config.options)

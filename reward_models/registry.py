@@ -188,5 +188,3 @@ def _file_module(path: Path) -> Any:
         del sys.modules[name]
         raise
     return module
-
-

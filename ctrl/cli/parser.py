@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +15,7 @@ class _Parser(argparse.ArgumentParser):
     """Add the nearest valid option or command to argparse's errors."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+        super().__init__(*args, **{**kwargs, "allow_abbrev": False})
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = sys.argv[1:] if args is None else list(args)
@@ -96,6 +97,14 @@ def build_parser() -> argparse.ArgumentParser:
     _trust(again)
     again.add_argument("--quiet", action="store_true", help="no progress bar")
 
+    _add_inspection(add)
+    return parser
+
+
+def _add_inspection(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the commands that look at runs, rewards and names."""
+    from ctrl.cli import commands
+
     judge = add("eval", commands.eval_command, "Evaluate a policy by the task reward.")
     judge.add_argument("run_folder", type=Path, metavar="RUN")
     judge.add_argument("--episodes", type=int, default=100, help="(default: 100)")
@@ -136,7 +145,6 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument(
         "options", nargs="*", metavar="key=value", help="options of the reward, env.KEY=... of ENV"
     )
-    return parser
 
 
 def _trust(parser: argparse.ArgumentParser) -> None:

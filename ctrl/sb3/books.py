@@ -56,7 +56,9 @@ class Books:
             )
         self._book(rollout, mixed)
         self.metrics = {
-            **{f"reward/{key}": value for key, value in column_metrics(mixed, rollout.mask).items()},
+            **{
+                f"reward/{key}": value for key, value in column_metrics(mixed, rollout.mask).items()
+            },
             **{f"reward/{key}": value for key, value in learned.items()},
             **self.returns(),
         }
@@ -99,7 +101,9 @@ class Books:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the running sums and the finished episodes."""
-        finished = np.array(self._finished) if self._finished else np.zeros((0, self._open.shape[1]))
+        finished = (
+            np.array(self._finished) if self._finished else np.zeros((0, self._open.shape[1]))
+        )
         return {"open": self._open.copy(), "finished": finished}
 
     def restore(self, tree: Mapping[str, Any]) -> None:

@@ -19,8 +19,9 @@ from ctrl.sb3.state import learner_state, policy_state, restore_learner
 class RewardLogger(BaseCallback):
     """Write per-term numbers and task and shaped returns to the learner's logger.
 
-    Keys are those of ``Books.metrics``: ``reward/<term>/...`` for the latest rollout, ``return/...``
-    for the last 100 episodes. SB3's own ``rollout/ep_rew_mean`` stays the task return.
+    Keys are those of ``Books.metrics``: ``reward/<term>/...`` for the latest rollout,
+    ``return/...`` for the last 100 episodes. SB3's own ``rollout/ep_rew_mean`` stays the task
+    return.
     """
 
     books: Books
@@ -72,9 +73,7 @@ class Progress(BaseCallback):
             return
         returns = self.books.returns()
         if returns:
-            self.bar.set_postfix(
-                {"task return": f"{returns['return/task']:.3g}"}, refresh=False
-            )
+            self.bar.set_postfix({"task return": f"{returns['return/task']:.3g}"}, refresh=False)
 
     def _on_training_end(self) -> None:
         self.bar.close()

@@ -12,7 +12,6 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecNormalize
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
@@ -97,10 +96,10 @@ def make_model(
     _check_requirements(mix, on_policy)
     stack, recorder = _with_recorder(_vectorised(env), mix, open_bootstrap=on_policy)
     books = Books(mix=mix, recorder=recorder)
-    build = _build_on_policy if on_policy else _build_off_policy
-    return build(
-        algorithm_class, policy, stack, books, update_every, {**options, "seed": seed}
-    )
+    options = {"policy": policy, "env": stack, **options, "seed": seed}
+    if on_policy:
+        return _build_on_policy(algorithm_class, books, options)
+    return _build_off_policy(algorithm_class, books, options, update_every=update_every)
 
 
 def books_of(model: BaseAlgorithm) -> Books:
@@ -116,20 +115,13 @@ def books_of(model: BaseAlgorithm) -> Books:
     raise UserError("This SB3 learner has no reward mix; build it with ctrl.sb3.make_model(...).")
 
 
-def _build_on_policy(
-    algorithm: type[OnPolicyAlgorithm],
-    policy: Any,
-    env: VecEnv,
-    books: Books,
-    update_every: int,
-    options: dict[str, Any],
-) -> OnPolicyAlgorithm:
-    is_dict = isinstance(env.observation_space, spaces.Dict)
+def _build_on_policy(algorithm: Any, books: Books, options: dict[str, Any]) -> BaseAlgorithm:
+    is_dict = isinstance(options["env"].observation_space, spaces.Dict)
     if issubclass(algorithm, RecurrentPPO):
         # RecurrentPPO chooses its buffer itself; an equal one with a mix takes its place.
-        model = algorithm(policy, env, **options)
+        model = algorithm(**options)
         kind = RewardedRecurrentDictRolloutBuffer if is_dict else RewardedRecurrentRolloutBuffer
-        plain = model.rollout_buffer
+        plain: Any = model.rollout_buffer
         model.rollout_buffer = kind(
             plain.buffer_size, plain.observation_space, plain.action_space,
             plain.hidden_state_shape, plain.device, plain.gae_lambda, plain.gamma, plain.n_envs,
@@ -137,8 +129,6 @@ def _build_on_policy(
         )  # fmt: skip
         return model
     return algorithm(
-        policy,
-        env,
         rollout_buffer_class=RewardedDictRolloutBuffer if is_dict else RewardedRolloutBuffer,
         rollout_buffer_kwargs={"books": books},
         **options,
@@ -146,14 +136,10 @@ def _build_on_policy(
 
 
 def _build_off_policy(
-    algorithm: type[BaseAlgorithm],
-    policy: Any,
-    env: VecEnv,
-    books: Books,
-    update_every: int,
-    options: dict[str, Any],
+    algorithm: Any, books: Books, options: dict[str, Any], *, update_every: int
 ) -> BaseAlgorithm:
-    mix, is_dict = books.mix, isinstance(env.observation_space, spaces.Dict)
+    mix, env = books.mix, options["env"]
+    is_dict = isinstance(env.observation_space, spaces.Dict)
     mix.check_usable(f"{algorithm.__name__}, which replays transitions", transition_refusal)
     given = options.pop("replay_buffer_class", None)
     kwargs = {**(options.pop("replay_buffer_kwargs", None) or {}), "books": books}
@@ -195,9 +181,7 @@ def _build_off_policy(
         )
     else:
         kind = RewardedDictReplayBuffer if is_dict else RewardedReplayBuffer
-    model = algorithm(
-        policy, env, replay_buffer_class=kind, replay_buffer_kwargs=kwargs, **options
-    )
+    model = algorithm(replay_buffer_class=kind, replay_buffer_kwargs=kwargs, **options)
     model.replay_buffer.keep_finals = isinstance(env, VecNormalize)
     return model
 
@@ -208,11 +192,10 @@ def _vectorised(env: gymnasium.Env | VecEnv) -> VecEnv:
     return DummyVecEnv([lambda: env if isinstance(env, Monitor) else Monitor(env)])
 
 
-def _with_recorder(
-    env: VecEnv, mix: RewardMix, *, open_bootstrap: bool
-) -> tuple[VecEnv, Recorder]:
+def _with_recorder(env: VecEnv, mix: RewardMix, *, open_bootstrap: bool) -> tuple[VecEnv, Recorder]:
     """Put the recorder directly below an outermost VecNormalize, or outermost without one."""
-    wrapper, above = env, []
+    wrapper: VecEnv = env
+    above: list[VecEnv] = []
     while isinstance(wrapper, VecEnvWrapper):
         if isinstance(wrapper, Recorder):
             raise UserError("This environment already feeds another learner; make a new one.")

@@ -204,7 +204,8 @@ class Recorder(VecEnvWrapper):
             names = tuple(sorted(set(names) | set(_numeric(infos[0]))))
         if not names:
             return
-        columns = self.venv.info_columns() if self._fast_infos else {}
+        venv: Any = self.venv
+        columns = venv.info_columns() if self._fast_infos else {}
         for name in names:
             values = columns.get(name)
             if values is None:

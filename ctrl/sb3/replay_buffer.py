@@ -73,7 +73,7 @@ class _Rewarded(_Buffer):
         self.finals: dict[tuple[int, int], Any] = {}
         books.recorder.begin(self._chunk)
 
-    def add(self, obs: Any, next_obs: Any, action: Any, reward: Any, done: Any, infos: Any) -> None:
+    def add(self, *step: Any) -> None:
         """Store one step of all columns, and let the mix learn when a chunk is complete."""
         row, recorder = self.pos, self.books.recorder
         for key, values in recorder.last_state().items():
@@ -87,14 +87,12 @@ class _Rewarded(_Buffer):
                 self.finals.pop((row, column), None)
                 if column in finals:
                     self.finals[row, column] = finals[column]
-        super().add(obs, next_obs, action, reward, done, infos)
+        super().add(*step)
         if recorder.length >= self._chunk:
             self.books.collect()
             recorder.begin(self._chunk)
 
-    def transitions(
-        self, rows: np.ndarray, columns: np.ndarray, **replaced: Any
-    ) -> Rollout:
+    def transitions(self, rows: np.ndarray, columns: np.ndarray, **replaced: Any) -> Rollout:
         """Return stored transitions as a rollout ``[1, N]``, raw.
 
         Args:

@@ -1,4 +1,7 @@
-"""Everything an SB3 learner needs to continue as if it had never stopped."""
+"""Everything an SB3 learner needs to continue as if it had never stopped.
+
+Learners are ``Any`` here: what is saved are attributes that only some of SB3's classes have.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import OrnsteinUhlenbeckActionNoise, VectorizedActionNoise
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
@@ -30,7 +32,7 @@ _LAST = ("_last_obs", "_last_episode_starts", "_last_original_obs")
 _HER = ("ep_start", "ep_length", "_current_ep_start")
 
 
-def policy_state(model: BaseAlgorithm) -> dict[str, Any]:
+def policy_state(model: Any) -> dict[str, Any]:
     """Return what acting needs: the policy's weights and the observation normaliser."""
     tree: dict[str, Any] = {"policy": dict(model.policy.state_dict())}
     if isinstance(model.env, VecNormalize):
@@ -38,14 +40,14 @@ def policy_state(model: BaseAlgorithm) -> dict[str, Any]:
     return tree
 
 
-def restore_policy(model: BaseAlgorithm, tree: Mapping[str, Any]) -> None:
+def restore_policy(model: Any, tree: Mapping[str, Any]) -> None:
     """Restore ``policy_state``."""
     model.policy.load_state_dict(tree["policy"])
     if isinstance(model.env, VecNormalize):
         _restore_normaliser(model.env, tree["normaliser"])
 
 
-def learner_state(model: BaseAlgorithm, *, replay_buffer: bool = True) -> dict[str, Any]:
+def learner_state(model: Any, *, replay_buffer: bool = True) -> dict[str, Any]:
     """Return the whole state of training, as plain data and arrays.
 
     Args:
@@ -54,9 +56,7 @@ def learner_state(model: BaseAlgorithm, *, replay_buffer: bool = True) -> dict[s
     """
     books = books_of(model)
     names, variables = model._get_torch_save_params()
-    optimizers = {
-        name: attrgetter(name)(model).state_dict() for name in names if name != "policy"
-    }
+    optimizers = {name: attrgetter(name)(model).state_dict() for name in names if name != "policy"}
     tree: dict[str, Any] = {
         **policy_state(model),
         "optimizers": optimizers,
@@ -80,7 +80,7 @@ def learner_state(model: BaseAlgorithm, *, replay_buffer: bool = True) -> dict[s
     return tree
 
 
-def restore_learner(model: BaseAlgorithm, tree: Mapping[str, Any]) -> None:
+def restore_learner(model: Any, tree: Mapping[str, Any]) -> None:
     """Restore ``learner_state`` into a learner that was built from the same configuration."""
     books = books_of(model)
     restore_policy(model, tree)
@@ -122,11 +122,11 @@ def restore_learner(model: BaseAlgorithm, tree: Mapping[str, Any]) -> None:
     restore_random(model, tree["random"])
 
 
-def random_state(model: BaseAlgorithm) -> dict[str, Any]:
+def random_state(model: Any) -> dict[str, Any]:
     """Return the states of all random generators that training draws from."""
     return {
         "python": random.getstate(),
-        "numpy": tuple(np.random.get_state()),
+        "numpy": tuple(np.random.get_state()),  # noqa: NPY002 - SB3 draws from it
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "action_space": _space_state(model.action_space),
@@ -134,10 +134,10 @@ def random_state(model: BaseAlgorithm) -> dict[str, Any]:
     }
 
 
-def restore_random(model: BaseAlgorithm, tree: Mapping[str, Any]) -> None:
+def restore_random(model: Any, tree: Mapping[str, Any]) -> None:
     """Restore ``random_state``."""
     random.setstate(tree["python"])
-    np.random.set_state(tree["numpy"])
+    np.random.set_state(tree["numpy"])  # noqa: NPY002
     torch.set_rng_state(tree["torch"])
     if tree["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(tree["cuda"])
@@ -197,27 +197,27 @@ def _restore_normaliser(env: VecNormalize, tree: Mapping[str, Any]) -> None:
         env.old_obs = _owned(tree["old"])
 
 
-def _lstm_state(model: BaseAlgorithm) -> Any:
+def _lstm_state(model: Any) -> Any:
     states = getattr(model, "_last_lstm_states", None)
     return None if states is None else (tuple(states.pi), tuple(states.vf))
 
 
-def _noises(model: BaseAlgorithm) -> list[OrnsteinUhlenbeckActionNoise]:
+def _noises(model: Any) -> list[OrnsteinUhlenbeckActionNoise]:
     noise = model.action_noise
     all_noises = noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]
     return [one for one in all_noises if isinstance(one, OrnsteinUhlenbeckActionNoise)]
 
 
-def _noise_state(model: BaseAlgorithm) -> list[np.ndarray]:
+def _noise_state(model: Any) -> list[np.ndarray]:
     return [np.array(noise.noise_prev) for noise in _noises(model)]
 
 
-def _restore_noise(model: BaseAlgorithm, values: list[np.ndarray]) -> None:
+def _restore_noise(model: Any, values: list[np.ndarray]) -> None:
     for noise, value in zip(_noises(model), values, strict=True):
         noise.noise_prev = np.array(value)
 
 
-def _log_state(model: BaseAlgorithm) -> dict[str, Any]:
+def _log_state(model: Any) -> dict[str, Any]:
     """Return what was recorded and waits to be written with the next row."""
     if not hasattr(model, "_logger"):
         return {}
@@ -229,7 +229,7 @@ def _log_state(model: BaseAlgorithm) -> dict[str, Any]:
     }
 
 
-def _restore_log(model: BaseAlgorithm, tree: Mapping[str, Any]) -> None:
+def _restore_log(model: Any, tree: Mapping[str, Any]) -> None:
     if not hasattr(model, "_logger"):
         return
     for name, (value, count, excluded) in tree.items():
@@ -239,12 +239,12 @@ def _restore_log(model: BaseAlgorithm, tree: Mapping[str, Any]) -> None:
         model.logger.name_to_excluded[name] = tuple(excluded)
 
 
-def _sde(model: BaseAlgorithm) -> Any:
+def _sde(model: Any) -> Any:
     actor = getattr(model, "actor", None) or model.policy
     return getattr(actor, "action_dist", None) if model.use_sde else None
 
 
-def _exploration_state(model: BaseAlgorithm) -> dict[str, torch.Tensor] | None:
+def _exploration_state(model: Any) -> dict[str, torch.Tensor] | None:
     noise = _sde(model)
     if noise is None:
         return None
@@ -254,13 +254,13 @@ def _exploration_state(model: BaseAlgorithm) -> dict[str, torch.Tensor] | None:
     }
 
 
-def _restore_exploration(model: BaseAlgorithm, tree: dict[str, torch.Tensor] | None) -> None:
+def _restore_exploration(model: Any, tree: dict[str, torch.Tensor] | None) -> None:
     noise = _sde(model)
     if noise is not None and tree is not None:
         noise.exploration_mat, noise.exploration_matrices = tree["one"], tree["all"]
 
 
-def _environments_state(model: BaseAlgorithm) -> Any:
+def _environments_state(model: Any) -> Any:
     """Return the simulators' state, or None where it cannot be had."""
     base = model.env.unwrapped
     if not isinstance(base, ColumnarVecEnv):

@@ -76,7 +76,7 @@ def test_that_a_full_disk_leaves_the_previous_checkpoint_valid(tmp_path, monkeyp
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(UserError, match="No space left on device.*Earlier checkpoints"):
+    with pytest.raises(UserError, match=r"No space left on device.*Earlier checkpoints"):
         save_tree({"value": 2}, tmp_path / "step_2")
     assert newest_checkpoint(tmp_path) == tmp_path / "step_1"
     assert load_tree(tmp_path / "step_1") == {"value": 1}

@@ -53,7 +53,10 @@ def test_that_options_with_the_name_of_a_key_survive_yaml():
     [
         ("reward.rnd.weight=0.05", lambda c: c.reward["rnd"].weight == 0.05),
         ("reward.rnd=0.2", lambda c: c.reward["rnd"].weight == 0.2),
-        ("reward.extra={use: constant, value: 2}", lambda c: c.reward["extra"].options["value"] == 2),
+        (
+            "reward.extra={use: constant, value: 2}",
+            lambda c: c.reward["extra"].options["value"] == 2,
+        ),
         ("reward.rnd.latent_size=32", lambda c: c.reward["rnd"].options == {"latent_size": 32}),
         ("algo.learning_rate=1e-4", lambda c: c.algo.options["learning_rate"] == 1e-4),
         ("env.n_envs=2", lambda c: c.env.n_envs == 2),

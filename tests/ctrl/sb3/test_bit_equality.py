@@ -37,12 +37,13 @@ def _same_weights(a, b):
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "env", "columns", "options", "steps"),
+    "case",
     CASES,
     ids=[f"{c[0].__name__}{'-nstep' if c[3].get('n_steps') == 3 else ''}" for c in CASES],
 )
 @pytest.mark.parametrize("normalized", [False, True], ids=["raw", "normalized"])
-def test_that_an_empty_mix_changes_no_weight(algorithm, env, columns, options, steps, normalized):
+def test_that_an_empty_mix_changes_no_weight(case, normalized):
+    algorithm, env, columns, options, steps = case
     options = dict(options)
     policy = options.pop("policy", "MlpPolicy")
     kwargs = SHORT if env == "Hopper-v5" else None
@@ -74,7 +75,7 @@ def test_that_another_seed_gives_other_weights():
 
 
 def test_that_a_term_of_weight_zero_changes_no_weight():
-    """Building and evaluating a stochastic reward model must not touch the policy's random stream."""
+    """A stochastic reward model must not touch the policy's random stream."""
     from reward_models import Term
     from reward_models.curiosity import RND
 

@@ -174,7 +174,7 @@ def test_that_a_constant_bonus_shifts_the_return_by_its_geometric_sum():
 
 
 def test_that_one_bonus_is_credited_backwards_through_gae():
-    """gamma 0.9, lambda 0.8, V = 0, a bonus of 1 at the 4th of 6 steps."""
+    """Gamma 0.9, lambda 0.8, V = 0, a bonus of 1 at the 4th of 6 steps."""
 
     def bonus(next_observation: torch.Tensor) -> torch.Tensor:
         return (next_observation[..., 0] == 4).float()
@@ -233,7 +233,7 @@ def test_that_replayed_rewards_come_from_the_present_model_also_under_vec_normal
 def test_that_collection_and_replay_reward_the_same_transition_alike(normalized):
     seen = Seen()
 
-    def everything(observation, action, next_observation, terminated, twice):  # noqa: ANN001
+    def everything(observation, action, next_observation, terminated, twice):
         total = observation[..., 0] + 10 * action[..., 0] + 100 * next_observation[..., 0]
         return total + 1000 * terminated + 10_000 * twice
 
@@ -399,9 +399,7 @@ def test_that_hindsight_with_an_empty_mix_equals_plain_sb3():
         if ours:
             model = make_model(SAC, env, replay_buffer_class=HerReplayBuffer, **options)
         else:
-            model = SAC(
-                "MultiInputPolicy", env, replay_buffer_class=HerReplayBuffer, **options
-            )
+            model = SAC("MultiInputPolicy", env, replay_buffer_class=HerReplayBuffer, **options)
         models.append(model.learn(60))
     left, right = (model.policy.state_dict() for model in models)
     assert all(torch.equal(left[key], right[key]) for key in left)
