@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from reward_models.base import as_reward_model
 from reward_models.check import CheckReport, check_reward
 from reward_models.errors import UserError
 from reward_models.mix import RewardMix
-from reward_models.registry import build_reward
+from reward_models.registry import build_reward, load_reward
 
 
 def check_on_env(
@@ -46,11 +47,15 @@ def check_on_env(
     settings = apply_overrides({}, options)
     env_options = settings.pop("env", {})
     vector = build_env(EnvConfig(env, options=env_options), n_envs=columns, seed=seed)
+    target: Any = reward
     if isinstance(reward, str):
+        found = load_reward(reward) if reward != "potential" else None
         model = build_reward(
             reward, observation_space=vector.observation_space, action_space=vector.action_space,
             gamma=gamma, seed=seed, options=settings,
         )  # fmt: skip
+        # From the class the checker builds models itself, which checks the constructor too.
+        target = partial(found, **settings) if isinstance(found, type) else model
     else:
         model = as_reward_model(reward)
     RewardMix({"checked": model}, gamma=gamma)  # binds the discount, or says why it cannot
@@ -67,7 +72,7 @@ def check_on_env(
         rollouts.append(recorder.rollout())
     vector.close()
     return check_reward(
-        model, observation_space=vector.observation_space, action_space=space, gamma=gamma,
+        target, observation_space=vector.observation_space, action_space=space, gamma=gamma,
         seed=seed, rollouts=rollouts,
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from ctrl.build import Terms, build_env, build_model
 from ctrl.checkpoint import load_tree, newest_checkpoint, save_tree
@@ -216,7 +217,7 @@ def _run(
         disable = None if progress is None else False
         callbacks.append(Progress(config.steps, description=folder.path.name, disable=disable))
     try:
-        with _stop_on_interrupt(checkpoints):
+        with _stop_on_interrupt(checkpoints), _unchecked_distributions(model):
             model.learn(
                 config.steps - start_steps,
                 callback=callbacks,
@@ -280,6 +281,21 @@ def _stop_on_interrupt(checkpoints: Checkpoints) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _unchecked_distributions(model: BaseAlgorithm) -> Iterator[None]:
+    """Skip torch's checks of every action distribution, some percent of a whole on-policy run.
+
+    The rollout buffer finds a diverged policy once per rollout instead.
+    """
+    before = torch.distributions.Distribution._validate_args
+    if isinstance(model, OnPolicyAlgorithm):
+        torch.distributions.Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        torch.distributions.Distribution.set_default_validate_args(before)
 
 
 def _object_name(term: Any) -> str:

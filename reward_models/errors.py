@@ -35,7 +35,11 @@ class MissingDependencyError(UserError):
     """An optional package or system library is not installed; the message names the command."""
 
 
-class RewardError(RuntimeError):
+class TrainingError(RuntimeError):
+    """Training cannot go on, for example because the policy has diverged."""
+
+
+class RewardError(TrainingError):
     """A reward term broke its contract during training (NaN, infinity, wrong shape or dtype).
 
     The message names the term, the time step, the column (environment index) and the value.

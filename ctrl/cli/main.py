@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from ctrl.cli.parser import build_parser
-from reward_models.errors import RewardError, UserError
+from reward_models.errors import TrainingError, UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("MUJOCO_GL", "egl")
     try:
         code, document = options.run(options)
-    except (UserError, RewardError) as error:
+    except (UserError, TrainingError) as error:
         print(f"ctrl {options.command}: error: {error}", file=sys.stderr)
         if options.json:
             print(json.dumps({"error": str(error)}))

@@ -92,6 +92,10 @@ class _Rewarded(_Buffer):
             self.books.collect()
             recorder.begin(self._chunk)
 
+    def to_torch(self, array: np.ndarray, copy: bool = True) -> torch.Tensor:
+        """Convert without SB3's copy: samples are gathered by index, so already copies."""
+        return super().to_torch(array, copy=False)
+
     def transitions(self, rows: np.ndarray, columns: np.ndarray, **replaced: Any) -> Rollout:
         """Return stored transitions as a rollout ``[1, N]``, raw.
 

@@ -13,6 +13,7 @@ from sb3_contrib.common.recurrent.buffers import (
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 
 from ctrl.sb3.books import Books
+from reward_models.errors import TrainingError
 
 if TYPE_CHECKING:
     _Buffer = RolloutBuffer
@@ -48,7 +49,16 @@ class _Rewarded(_Buffer):
         self.books.recorder.begin(self.buffer_size)
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: np.ndarray) -> None:
-        """Fetch the mix's rewards for the rollout, then compute returns and advantages."""
+        """Fetch the mix's rewards for the rollout, then compute returns and advantages.
+
+        Raises:
+            TrainingError: the policy has diverged, so its log-probabilities are not finite.
+        """
+        if not np.isfinite(self.log_probs).all():
+            raise TrainingError(
+                "The policy has diverged: the log-probability of an action it took is not finite. "
+                "Try a smaller learning_rate, or scale large reward terms (scale: return_std)."
+            )
         learner = {"value": self.values, "log_prob": self.log_probs}
         requires = self.books.mix.requires
         rollout, mixed = self.books.collect(
@@ -60,6 +70,11 @@ class _Rewarded(_Buffer):
         total = mixed.total.cpu().numpy()
         self.rewards = np.where(truncated, total + self.bootstrap, total)
         super().compute_returns_and_advantage(last_values, dones)
+
+
+    def to_torch(self, array: np.ndarray, copy: bool = True) -> torch.Tensor:
+        """Convert without SB3's copy: minibatches are gathered by index, so already copies."""
+        return super().to_torch(array, copy=False)
 
 
 class RewardedRolloutBuffer(_Rewarded, RolloutBuffer):
