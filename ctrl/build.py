@@ -59,7 +59,7 @@ def build_env(config: EnvConfig, *, n_envs: int, seed: int) -> VecEnv:
             env_kwargs=config.options,
             backend=config.backend,
         )
-    except (envs.EnvironmentNameError, gymnasium.error.Error, ImportError) as error:
+    except (envs.EnvironmentNameError, gymnasium.error.Error, ImportError, ValueError) as error:
         raise UserError(str(error)) from error
     except TypeError as error:
         raise UserError(f"Environment {config.id!r} cannot be made: {error}.") from error

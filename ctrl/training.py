@@ -28,6 +28,7 @@ from ctrl.sb3.state import policy_state, restore_learner
 from reward_models.base import RewardModel
 from reward_models.errors import RewardError, UserError
 from reward_models.mix import Term
+from reward_models.registry import absolute_use
 
 POLICY = "policy.safetensors"
 _OWN_OBJECT = "python:"
@@ -168,11 +169,13 @@ def complete(config: TrainConfig) -> TrainConfig:
 
     algorithm = find_algorithm(config.algo.name)
     every = config.checkpoints.every
+    terms = {TASK: TermConfig(use=TASK), **config.reward}
     return replace(
         config,
         env=replace(config.env, n_envs=config.env.n_envs or algorithm.n_envs),
         algo=replace(config.algo, options={**algorithm.options, **config.algo.options}),
-        reward={TASK: TermConfig(use=TASK), **config.reward},
+        # A run can be resumed from another folder than the one its reward file was named from.
+        reward={name: replace(t, use=absolute_use(t.use)) for name, t in terms.items()},
         checkpoints=replace(
             config.checkpoints, every=max(1, config.steps // 10) if every is None else every
         ),

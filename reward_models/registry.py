@@ -54,6 +54,15 @@ def is_own_code(use: str) -> bool:
     return ":" in use
 
 
+def absolute_use(use: str) -> str:
+    """Return ``use`` with the path of a file written out; anything else unchanged."""
+    prefix = "potential:" if use.startswith("potential:") else ""
+    place, colon, name = use.removeprefix(prefix).rpartition(":")
+    if not place.endswith(".py"):
+        return use
+    return f"{prefix}{Path(place).expanduser().resolve()}{colon}{name}"
+
+
 def load_reward(use: str) -> Any:
     """Return what a name, ``file.py:name`` or ``package.module:name`` stands for.
 

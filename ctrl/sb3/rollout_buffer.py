@@ -71,7 +71,6 @@ class _Rewarded(_Buffer):
         self.rewards = np.where(truncated, total + self.bootstrap, total)
         super().compute_returns_and_advantage(last_values, dones)
 
-
     def to_torch(self, array: np.ndarray, copy: bool = True) -> torch.Tensor:
         """Convert without SB3's copy: minibatches are gathered by index, so already copies."""
         return super().to_torch(array, copy=False)
