@@ -175,7 +175,7 @@ def check_reward_command(options: argparse.Namespace) -> Outcome:
 
     report = check_on_env(
         options.reward, env=options.env, gamma=options.gamma, steps=options.steps,
-        seed=options.seed, options=options.options,
+        seed=options.seed, options=options.words,
     )  # fmt: skip
     print(report)
     violations = [{"rule": v.rule, "message": v.message} for v in report.violations]

@@ -20,6 +20,10 @@ class _Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = sys.argv[1:] if args is None else list(args)
         parsed, unknown = self.parse_known_args(words, namespace)
+        # argparse takes positional words in one place only; settings may stand anywhere.
+        if unknown and hasattr(parsed, "words"):
+            parsed.words = [*parsed.words, *(word for word in unknown if not word.startswith("-"))]
+            unknown = [word for word in unknown if word.startswith("-")]
         if unknown:
             parser = self._chosen(words)
             word = next((w for w in unknown if w.startswith("-")), unknown[0])
@@ -143,7 +147,7 @@ def _add_inspection(add: Callable[..., argparse.ArgumentParser]) -> None:
     check.add_argument("--steps", type=int, default=512, help="steps to collect (default: 512)")
     check.add_argument("--seed", type=int, default=0, help="(default: 0)")
     check.add_argument(
-        "options", nargs="*", metavar="key=value", help="options of the reward, env.KEY=... of ENV"
+        "words", nargs="*", metavar="key=value", help="options of the reward, env.KEY=... of ENV"
     )
 
 

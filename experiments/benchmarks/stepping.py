@@ -8,7 +8,9 @@ so that a change in the machine's load meets all of them:
 - raw stepping with random actions;
 - PPO end to end with SB3's own class, whose trained weights must be equal bit for bit.
 
-Ratios are medians over the repeats of (time of SB3) / (time of ours), from one turn each.
+Ratios are medians over the repeats of (time of SB3) / (time of ours), from one turn each. On Linux
+``other_cpus`` says how many processors other processes kept busy meanwhile: with two threads on two
+processors, figures taken while that is far from 0 say little.
 """
 
 from __future__ import annotations
@@ -156,14 +158,18 @@ def in_turns(turns: dict[str, Callable[[], None]], repeats: int, steps: int) -> 
 
     Returns:
         ``steps_per_second``, per name the figures of all repeats, and ``ratio`` and ``ratios``,
-        the speed over that of ``"sb3"``: median, and of every repeat.
+        the speed over that of ``"sb3"``: median, and of every repeat; ``other_cpus``: see above.
     """
     seconds: dict[str, list[float]] = {name: [] for name in turns}
+    busy: list[float] = []
     for _ in range(repeats):
+        before, began = others_seconds(), time.perf_counter()
         for name, turn in turns.items():
             start = time.perf_counter()
             turn()
             seconds[name].append(time.perf_counter() - start)
+        if before is not None and (after := others_seconds()) is not None:
+            busy.append(round((after - before) / (time.perf_counter() - began), 2))
     ratios = {
         name: [sb3 / own for sb3, own in zip(seconds["sb3"], times, strict=True)]
         for name, times in seconds.items()
@@ -173,13 +179,26 @@ def in_turns(turns: dict[str, Callable[[], None]], repeats: int, steps: int) -> 
             name: [round(steps / own, 1) for own in times] for name, times in seconds.items()
         },
         "ratio": {name: round(statistics.median(values), 3) for name, values in ratios.items()},
+        "other_cpus": busy,
         "ratios": {name: [round(value, 3) for value in row] for name, row in ratios.items()},
     }
 
 
+def others_seconds() -> float | None:
+    """Return the processor time of all other processes since the start, None if unknown."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system = (int(field) for field in stat.read_text().split()[1:4])
+    own = os.times()
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK") - own.user - own.system
+
+
 def show(title: str, result: dict[str, Any]) -> None:
     """Print one line per compared vector environment."""
-    print(title)
+    busy = result["other_cpus"]
+    note = f"; other processes: {statistics.median(busy):.1f} cpus" if busy else ""
+    print(title + note)
     for name, figures in result["steps_per_second"].items():
         median = statistics.median(figures)
         print(f"  {name:20s} {median:10,.0f} steps/s   {result['ratio'][name]:.2f} x SB3")

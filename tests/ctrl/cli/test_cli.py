@@ -95,10 +95,11 @@ def test_that_a_file_and_an_override_make_the_effective_configuration(inside, ca
         "reward:\n  constant: 0.5\n  rnd: 0.1\n  fast: {use: 'mine.py:fast', weight: 2}\n"
         "steps: 128\n"
     )
-    command = ["train", "job.yaml", "reward.rnd.weight=0.05", "--seed", "7", "--out", "run"]
-    assert main([*command, "--quiet"]) == 0
+    command = ["train", "job.yaml", "--seed", "7", "reward.rnd.weight=0.05", "--out", "run"]
+    assert main([*command, "--quiet", "algo.n_epochs=3"]) == 0
     config = (inside / "run" / "config.yaml").read_text()
     assert "weight: 0.05" in config
+    assert "n_epochs: 3" in config
     assert "seed: 7" in config
     assert str(inside / "mine.py") in config
 
