@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
 import gymnasium
+import numpy as np
 import torch
+from gymnasium.envs.registration import load_env_creator
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
@@ -16,6 +19,7 @@ import envs
 from ctrl.config import EnvConfig, TrainConfig
 from ctrl.sb3.algorithms import find_algorithm, is_on_policy, option_names
 from ctrl.sb3.model import make_model
+from ctrl.sb3.recorder import Recorder
 from ctrl.sb3.vec_env import make_vec_env
 from reward_models.base import RewardModel
 from reward_models.errors import UnknownNameError, UserError
@@ -33,6 +37,15 @@ _ACTIVATIONS = {
     "silu": torch.nn.SiLU,
 }
 _REPLAY_BUFFERS = {"her": "HerReplayBuffer"}
+
+
+OWN_OBJECT = "python:"
+"""Marks in a configuration a reward that was given as a Python object."""
+
+
+def python_objects(config: TrainConfig) -> list[str]:
+    """Return the names of the terms that were given as Python objects."""
+    return [name for name, term in config.reward.items() if term.use.startswith(OWN_OBJECT)]
 
 
 def own_code(config: TrainConfig) -> list[str]:
@@ -62,7 +75,44 @@ def build_env(config: EnvConfig, *, n_envs: int, seed: int) -> VecEnv:
     except (envs.EnvironmentNameError, gymnasium.error.Error, ImportError, ValueError) as error:
         raise UserError(str(error)) from error
     except TypeError as error:
+        for option in config.options:
+            if f"unexpected keyword argument {option!r}" in str(error):
+                raise UnknownNameError(
+                    f"option of {config.id}", option, _env_options(config.id)
+                ) from error
         raise UserError(f"Environment {config.id!r} cannot be made: {error}.") from error
+
+
+def _env_options(name: str) -> list[str]:
+    """Return the keyword arguments of an environment's class and its parents."""
+    entry = gymnasium.spec(name).entry_point
+    kind = load_env_creator(entry) if isinstance(entry, str) else entry
+    found = {"max_episode_steps"}
+    for base in inspect.getmro(kind) if isinstance(kind, type) else (kind,):
+        call: Any = vars(base).get("__init__", None) if isinstance(base, type) else base
+        if inspect.isfunction(call):
+            found.update(inspect.signature(call).parameters)
+    return sorted(found - {"self", "args", "kwargs"})
+
+
+def _check_quantities(config: TrainConfig, mix: RewardMix) -> None:
+    """Step an environment of its own once to see that what rewards ask of ``info`` is there.
+
+    Raises:
+        UnknownNameError: a quantity that the environment does not report, with the nearest one.
+    """
+    if not any(key.startswith("state.") for key in mix.requires):
+        return
+    probe = Recorder(
+        build_env(replace(config.env, threads=1), n_envs=1, seed=config.seed),
+        requires=frozenset(key for key in mix.requires if key.startswith("state.")),
+    )
+    probe.reset()
+    probe.begin(1)
+    action_space = deepcopy(probe.action_space)
+    action_space.seed(config.seed)
+    probe.step(np.array([action_space.sample()]))
+    probe.close()
 
 
 def build_mix(
@@ -124,6 +174,7 @@ def build_model(
     gamma = float(options.get("gamma", inspect.signature(kind).parameters["gamma"].default))
     env = build_env(config.env, n_envs=columns, seed=config.seed)
     mix = build_mix(config, env=env, gamma=gamma, terms=terms)
+    _check_quantities(config, mix)
     if config.normalize_observations:
         env = VecNormalize(env, norm_reward=False, gamma=gamma)
     try:
@@ -187,7 +238,6 @@ def _algorithm_options(
 
 
 def _gaussian_noise(config: TrainConfig, sigma: float) -> Any:
-    import numpy as np
     from stable_baselines3.common.noise import NormalActionNoise
 
     env = envs.make(config.env.id, **config.env.options)

@@ -17,6 +17,9 @@ from safetensors.torch import load_file, save_file
 from reward_models.errors import UserError
 
 ARRAYS, REST = "state.safetensors", "state.json"
+POLICY = "policy.safetensors"
+"""Name of the arrays of a folder that holds a policy alone."""
+
 _FORMAT = "ctrl.checkpoint.v1"
 _PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".zip", ".ckpt", ".joblib", ".npz", ".bin"}
 

@@ -10,7 +10,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from ctrl.build import acting_config, build_env, build_model, own_code
+from ctrl.build import acting_config, build_env, build_model, own_code, python_objects
 from ctrl.checkpoint import load_tree
 from ctrl.config import TrainConfig
 from ctrl.run_folder import RunFolder
@@ -145,7 +145,7 @@ def evaluate_run(
         model, env, episodes=episodes, seed=seed, deterministic=deterministic
     ).summary()
     env.close()
-    result["run"] = str(run.path)
+    result["run_folder"] = str(run.path)
     if video is not None:
         from ctrl.video import film
 
@@ -157,8 +157,14 @@ def require_trust(config: TrainConfig, run: RunFolder, trust_code: bool) -> None
     """Refuse to run the code that a run folder names, unless the user trusts it.
 
     Raises:
-        UserError: lists the code.
+        UserError: lists the code, or the reward objects that only Python can give again.
     """
+    objects = python_objects(config)
+    if objects:
+        raise UserError(
+            f"{run.path} was started from Python with reward objects for {', '.join(objects)}; "
+            "go on there: ctrl.resume(path, terms={...})."
+        )
     code = own_code(config)
     if code and not trust_code:
         listed = "\n".join(f"  - {item}" for item in code)

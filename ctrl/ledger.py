@@ -23,12 +23,14 @@ class Ledger:
     """What every term paid in one episode.
 
     Attributes:
+        run_folder: whose policy and mix.
         rows: one per step and term, see ``ctrl.tables.ledger_rows``.
         task_return: undiscounted return by the environment's own reward.
         shaped_return: undiscounted sum of all contributions.
         length: steps.
     """
 
+    run_folder: str
     rows: list[dict[str, Any]]
     task_return: float
     shaped_return: float
@@ -40,6 +42,7 @@ class Ledger:
         for row in self.rows:
             terms[row["term"]] = terms.get(row["term"], 0.0) + float(row["contribution"])
         return {
+            "run_folder": self.run_folder,
             "length": self.length,
             "task_return": self.task_return,
             "shaped_return": self.shaped_return,
@@ -92,6 +95,7 @@ def episode_ledger(
     mixed = books.mix.rewards(rollout)
     env.close()
     return Ledger(
+        run_folder=str(run.path),
         rows=ledger_rows(mixed),
         task_return=float(rollout.reward.sum()),
         shaped_return=float(mixed.total.sum()),

@@ -18,8 +18,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from ctrl.build import Terms, build_env, build_model
-from ctrl.checkpoint import load_tree, newest_checkpoint, save_tree
+from ctrl.build import OWN_OBJECT, Terms, build_env, build_model
+from ctrl.checkpoint import POLICY, load_tree, newest_checkpoint, save_tree
 from ctrl.config import TASK, TermConfig, TrainConfig, parse_config
 from ctrl.run_folder import RunFolder
 from ctrl.sb3.callbacks import Checkpoints, Evaluator, Progress, Restore, RewardLogger
@@ -29,9 +29,6 @@ from reward_models.base import RewardModel
 from reward_models.errors import RewardError, UserError
 from reward_models.mix import Term
 from reward_models.registry import absolute_use
-
-POLICY = "policy.safetensors"
-_OWN_OBJECT = "python:"
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ def train(
         for name, term in (reward or {}).items():
             if isinstance(term, Term | RewardModel) or callable(term):
                 terms[name] = term
-                described[name] = {"use": _OWN_OBJECT + _object_name(term)}
+                described[name] = {"use": OWN_OBJECT + _object_name(term)}
             else:
                 described[name] = term
         data = {
@@ -146,7 +143,8 @@ def resume(
 
     folder = RunFolder.open(path)
     config = folder.config()
-    require_trust(_without_objects(config, terms, folder), folder, trust_code)
+    given = {name: term for name, term in config.reward.items() if name not in (terms or {})}
+    require_trust(replace(config, reward=given), folder, trust_code)
     checkpoint = newest_checkpoint(folder.checkpoints)
     if checkpoint is None:
         raise UserError(f"{folder.path} has no checkpoint to continue from.")
@@ -204,7 +202,6 @@ def _run(
         replay_buffer=config.checkpoints.replay_buffer,
     )
     callbacks: list[BaseCallback] = [] if resumed is None else [Restore(resumed)]
-    callbacks += [checkpoints, RewardLogger()]
     if config.evaluation.every:
         seed, episodes = config.seed + 1_000_000, config.evaluation.episodes
         callbacks.append(
@@ -216,6 +213,8 @@ def _run(
                 best=folder.best,
             )
         )
+    # Behind the evaluation, so that a checkpoint of the same moment holds what it logged.
+    callbacks += [checkpoints, RewardLogger()]
     if progress is not False:
         disable = None if progress is None else False
         callbacks.append(Progress(config.steps, description=folder.path.name, disable=disable))
@@ -227,6 +226,8 @@ def _run(
                 log_interval=4 if isinstance(model, OffPolicyAlgorithm) else 1,
                 reset_num_timesteps=resumed is None,
             )
+            if not checkpoints.interrupted:
+                _close_books(model)
     except RewardError as error:
         kept = checkpoints.save_now()
         raise RewardError(
@@ -244,6 +245,18 @@ def _run(
     text = json.dumps(result.as_dict(), indent=2)
     folder.result_file.write_text(text + "\n", encoding="utf-8")
     return result
+
+
+def _close_books(model: BaseAlgorithm) -> None:
+    """Book the steps that wait for a full chunk, and write what was not yet logged."""
+    books = books_of(model)
+    if isinstance(model, OffPolicyAlgorithm) and books.recorder.length:
+        books.collect()
+        books.recorder.begin(books.recorder.length)
+    if books.fresh:
+        for key, value in books.metrics.items():
+            model.logger.record(key, value)
+    model.dump_logs()
 
 
 def _result(
@@ -304,15 +317,3 @@ def _unchecked_distributions(model: BaseAlgorithm) -> Iterator[None]:
 def _object_name(term: Any) -> str:
     model = term.model if isinstance(term, Term) else term
     return getattr(model, "__qualname__", None) or type(model).__qualname__
-
-
-def _without_objects(config: TrainConfig, terms: Terms | None, folder: RunFolder) -> TrainConfig:
-    """Check that reward objects given from Python are given again; they need no trust."""
-    objects = [n for n, term in config.reward.items() if term.use.startswith(_OWN_OBJECT)]
-    missing = [name for name in objects if name not in (terms or {})]
-    if missing:
-        raise UserError(
-            f"{folder.path} was started from Python with reward objects for "
-            f"{', '.join(missing)}; resume it there: ctrl.resume(path, terms={{...}})."
-        )
-    return replace(config, reward={n: t for n, t in config.reward.items() if n not in objects})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ def _frames(
     model: BaseAlgorithm, config: EnvConfig, seed: int, max_steps: int
 ) -> tuple[list[Any], float]:
     env: Any = None
+    if "DISPLAY" not in os.environ:
+        os.environ.setdefault("MUJOCO_GL", "egl")
     try:
         env = envs.make(config.id, render_mode="rgb_array", **config.options)
         observation, _ = env.reset(seed=seed)
@@ -80,7 +83,9 @@ def _frames(
             frames.append(env.render())
     except TypeError as error:
         raise UserError(f"Environment {config.id!r} cannot render: {error}.") from error
-    except (ImportError, AttributeError, RuntimeError, OSError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # the renderers raise their own kinds, bare Exception among them
         raise MissingDependencyError(f"{_CURE} The renderer said: {error}") from error
     finally:
         if env is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from reward_models.base import Order, RewardModel, Scope, as_reward_model, checked_output
+from reward_models.base import Order, RewardModel, as_reward_model, checked_output
 from reward_models.errors import RewardError, UserError
 from reward_models.rollout import Rollout
 from reward_models.scale import RunningScale, Scale
@@ -231,7 +233,7 @@ class RewardMix(torch.nn.Module):
         for name, model in models:
             if model.order == order and id(model) not in learned:
                 learned.add(id(model))
-                with torch.enable_grad():
+                with torch.enable_grad(), _naming(name):
                     found = model.update(rollout)
                 metrics.update({f"{name}/{key}": float(value) for key, value in found.items()})
 
@@ -241,7 +243,9 @@ class RewardMix(torch.nn.Module):
 
     def _checked_output(self, name: str, model: torch.nn.Module, rollout: Rollout) -> _Raw:
         origin = f" collected up to environment step {self.steps}"
-        return checked_output(name, model(rollout), rollout, origin=origin)
+        with _naming(name):
+            output = model(rollout)
+        return checked_output(name, output, rollout, origin=origin)
 
     def _combine(self, rollout: Rollout, raws: dict[str, _Raw]) -> MixedReward:
         raw = torch.stack([raws[name][0] for name in self.names], dim=-1)
@@ -323,30 +327,22 @@ def _as_term(name: str, term: Term | RewardModel | Callable[..., Any] | float) -
     raise UserError(f"Term {name!r} must be a Term, a reward model or a function, got {term!r}.")
 
 
-def transition_refusal(model: RewardModel) -> str | None:
-    """Say why a model cannot reward single replayed transitions, or None when it can."""
-    if model.scope != Scope.TRANSITION:
-        return (
-            f"its value depends on a whole {model.scope}, and a replay buffer samples single "
-            "transitions; use an on-policy learner (ppo, a2c, trpo), which keeps episodes in order"
-        )
-    if not model.replayable:
-        return (
-            "it remembers the running episode, and a replay buffer samples transitions out of "
-            "their order; use an on-policy learner (ppo, a2c, trpo)"
-        )
-    return None
+@contextmanager
+def _naming(term: str) -> Iterator[None]:
+    """Turn an exception inside a reward model into one that names the term and the line.
 
-
-def hindsight_refusal(model: RewardModel) -> str | None:
-    """Say why a model cannot reward transitions whose goal was replaced, or None when it can."""
-    if not model.goal_relabelling:
-        return (
-            "hindsight replay replaces the goal in the observation and this reward does not say "
-            "that it follows; set goal_relabelling = True on the model (or function) if it reads "
-            "the goal from the observation or does not depend on one"
-        )
-    return None
+    Raises:
+        RewardError: whatever the model raised, but for errors that already name a cure.
+    """
+    try:
+        yield
+    except (UserError, RewardError):
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise RewardError(
+            term, f"raised {type(error).__name__}: {error} ({last.filename}, line {last.lineno})."
+        ) from error
 
 
 def column_metrics(mixed: MixedReward, mask: Bool[Tensor, "T B"]) -> dict[str, float]:

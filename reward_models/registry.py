@@ -151,7 +151,9 @@ def build_reward(
 def _check_options(use: str, options: Mapping[str, Any], valid: Any) -> None:
     for key in options:
         if key not in valid:
-            raise UnknownNameError(f"option of reward {use!r}", key, valid)
+            # In a configuration the options stand beside the keys of the term itself.
+            known = [*valid, "weight", "scale", "gate"]
+            raise UnknownNameError(f"option of reward {use!r}", key, known)
 
 
 def _attribute(use: str, place: str, name: str) -> Any:

@@ -124,7 +124,7 @@ def plot_command(options: argparse.Namespace) -> Outcome:
     for note in result.notes:
         print(f"Note: {note}")
     print(f"\n{result.path}")
-    return 0, result.as_dict()
+    return 0, {"run_folders": [str(path) for path in options.runs], **result.as_dict()}
 
 
 def ledger_command(options: argparse.Namespace) -> Outcome:

@@ -22,8 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         that failed, 130 after Ctrl-C.
     """
     options = build_parser().parse_args(arguments)
-    # Headless rendering is the rule on the machines that train; a set variable wins.
-    os.environ.setdefault("MUJOCO_GL", "egl")
+    # `--env module:Id` finds a module in the working folder; installed packages come first.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         code, document = options.run(options)
     except (UserError, TrainingError) as error:

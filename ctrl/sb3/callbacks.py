@@ -10,7 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
 
-from ctrl.checkpoint import prune_checkpoints, save_tree
+from ctrl.checkpoint import POLICY, load_tree, prune_checkpoints, save_tree
 from ctrl.sb3.books import Books
 from ctrl.sb3.model import books_of
 from ctrl.sb3.state import learner_state, policy_state, restore_learner
@@ -170,6 +170,8 @@ class Evaluator(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._next = (self.model.num_timesteps // self.every + 1) * self.every
+        if self.best.is_dir():
+            self.best_return = float(load_tree(self.best)["task_return"])
 
     def _on_rollout_start(self) -> None:
         if self.model.num_timesteps >= self._next:
@@ -190,9 +192,12 @@ class Evaluator(BaseCallback):
         self.logger.record("evaluation/task_return", result["task_return_mean"])
         if result["success_rate"] is not None:
             self.logger.record("evaluation/success_rate", result["success_rate"])
+        self.logger.record("time/total_timesteps", self.model.num_timesteps, exclude="tensorboard")
+        self.logger.dump(self.model.num_timesteps)
         if result["task_return_mean"] > self.best_return:
             self.best_return = result["task_return_mean"]
-            save_tree(policy_state(self.model), self.best)
+            tree = {**policy_state(self.model), "task_return": self.best_return}
+            save_tree(tree, self.best, arrays_file=POLICY)
 
     def _on_step(self) -> bool:
         return True

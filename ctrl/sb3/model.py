@@ -32,7 +32,8 @@ from ctrl.sb3.rollout_buffer import (
     RewardedRolloutBuffer,
 )
 from reward_models.errors import UnknownNameError, UserError
-from reward_models.mix import RewardMix, hindsight_refusal, transition_refusal
+from reward_models.mix import RewardMix
+from reward_models.refusals import hindsight_refusal, transition_refusal
 
 _ENVIRONMENT_KEYS = ("success", "state")
 

@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import ctrl
-from ctrl.checkpoint import load_tree, newest_checkpoint
+from ctrl.checkpoint import load_tree, newest_checkpoint, save_tree
+from ctrl.ledger import episode_ledger
+from ctrl.run_folder import RunFolder
 from reward_models import RewardError, RewardModel, Rollout, Term, UserError
 
 ENV = {"id": "Hopper-v5", "n_envs": 2}
@@ -174,11 +176,54 @@ def test_that_a_wrong_shape_stops_the_run_with_both_shapes(tmp_path):
         ctrl.train(env=ENV, algo=PPO, reward={"flat": flat}, steps=128, out=tmp_path / "run")
 
 
+def test_that_an_exception_in_a_reward_names_the_term_and_the_line(tmp_path):
+    def crash(observation: torch.Tensor) -> torch.Tensor:
+        return observation[..., 99]
+
+    with pytest.raises(RewardError, match=r"'crash': raised IndexError.*test_training\.py, line"):
+        ctrl.train(env=ENV, algo=PPO, reward={"crash": crash}, steps=128, out=tmp_path / "run")
+
+
+def test_that_a_misspelt_quantity_is_found_before_anything_is_written(tmp_path):
+    def typo(x_velocty: torch.Tensor) -> torch.Tensor:
+        return x_velocty
+
+    with pytest.raises(UserError, match="Did you mean 'x_velocity'"):
+        ctrl.train(env=ENV, algo=PPO, reward={"typo": typo}, steps=128, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_that_a_short_off_policy_run_is_logged_and_booked_to_its_end(tmp_path):
+    env = {"id": "Hopper-v5", "max_episode_steps": 20}
+    sac = {"name": "sac", "learning_starts": 1000}
+    result = ctrl.train(env=env, algo=sac, reward={"constant": 1.0}, steps=50, out=tmp_path / "run")
+    assert result.task_return is not None
+    assert result.terms["constant"] == 20.0
+    rows = curve(tmp_path / "run")
+    assert rows[-1]["time/total_timesteps"] == "50"
+    assert float(rows[-1]["return/term/constant"]) == 20.0
+
+
+def test_that_a_resumed_run_keeps_the_best_policy(tmp_path):
+    evaluation = {"every": 128, "episodes": 2}
+    ctrl.train(env=ENV, algo=PPO, steps=256, out=tmp_path / "run", evaluation=evaluation)
+    best = tmp_path / "run" / "best"
+    tree = load_tree(best)
+    save_tree({**tree, "task_return": 1e9}, best)
+    ctrl.resume(tmp_path / "run", steps=512)
+    assert load_tree(best)["task_return"] == 1e9
+    assert load_tree(best)["policy"].keys() == tree["policy"].keys()
+    logged = [row for row in curve(tmp_path / "run") if "evaluation/task_return" in row]
+    assert [row["time/total_timesteps"] for row in logged][-1] == "512"
+
+
 def test_that_python_objects_train_and_resume_with_the_objects(tmp_path):
     reward = {"effort": Term(lambda action: -action.square().sum(-1), weight=0.1)}
     ctrl.train(env=ENV, algo=PPO, reward=reward, steps=128, out=tmp_path / "run")
     with pytest.raises(UserError, match=r"terms="):
         ctrl.resume(tmp_path / "run", steps=256)
+    with pytest.raises(UserError, match=r"reward objects for effort"):
+        episode_ledger(RunFolder.open(tmp_path / "run"), trust_code=True)
     assert ctrl.resume(tmp_path / "run", steps=256, terms=reward).steps == 256
 
 
