@@ -15,7 +15,8 @@ def transition_refusal(model: RewardModel) -> str | None:
     if not model.replayable:
         return (
             "it needs neighbouring steps (a memory of the running episode, or features of the next "
-            "step), and a replay buffer samples transitions out of their order; use an on-policy learner (ppo, a2c, trpo)"
+            "step), and a replay buffer samples transitions out of their order; use an on-policy "
+            "learner (ppo, a2c, trpo)"
         )
     return None
 

@@ -82,20 +82,19 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def backends(task: str, options: argparse.Namespace) -> dict[str, VecEnv]:
-    """Make what is compared; SB3 first."""
-    ours: dict[str, Any] = {"n_envs": options.envs, "seed": 0}
-    return {
-        "sb3": sb3_make_vec_env(task, options.envs, seed=0),
-        "threads": make_vec_env(task, **ours, threads=options.threads, backend="threads"),
-        "batched, 1 thread": make_vec_env(task, **ours, threads=1, backend="batched"),
-        "batched": make_vec_env(task, **ours, threads=options.threads, backend="batched"),
-    }
+def build(kind: str, task: str, options: argparse.Namespace) -> VecEnv:
+    """Make one of what is compared."""
+    if kind == "sb3":
+        return sb3_make_vec_env(task, options.envs, seed=0)
+    threads = 1 if kind == "batched, 1 thread" else options.threads
+    backend = "threads" if kind == "threads" else "batched"
+    return make_vec_env(task, n_envs=options.envs, seed=0, threads=threads, backend=backend)
 
 
 def stepping(task: str, options: argparse.Namespace) -> dict[str, Any]:
     """Time raw steps; actions are clipped normal noise, as of an untrained policy."""
-    venvs = backends(task, options)
+    kinds = ("sb3", "threads", "batched, 1 thread", "batched")
+    venvs = {kind: build(kind, task, options) for kind in kinds}
     shape = (options.steps, options.envs, *(venvs["sb3"].action_space.shape or ()))
     noise = np.random.default_rng(0).normal(size=shape)
     actions = np.clip(noise, -1, 1).astype(np.float32)
@@ -117,8 +116,8 @@ def stepping(task: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def ppo(task: str, options: argparse.Namespace) -> dict[str, Any]:
     """Time SB3's PPO on its own and on our vector environment."""
-    venvs = {name: backends(task, options)[name] for name in ("sb3", "batched")}
-    venvs["batched, collecting on 1 torch thread"] = backends(task, options)["batched"]
+    kinds = ("sb3", "batched", "batched, collecting on 1 torch thread")
+    venvs = {kind: build(kind, task, options) for kind in kinds}
     per_turn = options.n_steps * options.envs
     models = {
         name: PPO(

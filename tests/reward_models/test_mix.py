@@ -10,10 +10,9 @@ from reward_models.mix import (
     TaskReward,
     Term,
     column_metrics,
-    hindsight_refusal,
-    transition_refusal,
 )
 from reward_models.potential import FunctionPotential
+from reward_models.refusals import hindsight_refusal, transition_refusal
 from reward_models.rollout import Rollout
 from reward_models.schedules import Linear, Schedule
 
@@ -309,7 +308,7 @@ class TestDeclarations:
         message = str(raised.value)
         assert "cannot be used for replay" in message
         assert "- a: its value depends on a whole episode" in message
-        assert "- gate of b: it remembers the running episode" in message
+        assert "- gate of b: it needs neighbouring steps" in message
         assert "- b:" not in message
 
     def test_hindsight_needs_a_claim(self):
