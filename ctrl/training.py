@@ -250,6 +250,7 @@ def _run(
 def _close_books(model: BaseAlgorithm) -> None:
     """Book the steps that wait for a full chunk, and write what was not yet logged."""
     books = books_of(model)
+    books.finish()
     if isinstance(model, OffPolicyAlgorithm) and books.recorder.length:
         books.collect()
         books.recorder.begin(books.recorder.length)

@@ -66,6 +66,8 @@ class RewardModel(torch.nn.Module, ABC):
             with a memory of the running episode.
         goal_relabelling: the value stays right after the goal in the observation was replaced in
             hindsight, because it reads the goal there or does not depend on a goal.
+        concurrent_update: ``update`` touches nothing but the model itself and draws from no global
+            random generator, so a learner may run it on another thread beside its own update.
     """
 
     scope: Scope = Scope.TRANSITION
@@ -75,6 +77,7 @@ class RewardModel(torch.nn.Module, ABC):
     task_free: bool = True
     replayable: bool = True
     goal_relabelling: bool = False
+    concurrent_update: bool = False
 
     @abstractmethod
     def forward(self, rollout: Rollout) -> Tensor | tuple[Tensor, Extras]:

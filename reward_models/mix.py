@@ -212,6 +212,27 @@ class RewardMix(torch.nn.Module):
         Returns:
             The rewards, and the models' metrics as ``term/metric``.
         """
+        mixed, metrics, learn = self.collect_in_parts(rollout, steps=steps)
+        metrics.update(learn())
+        return mixed, metrics
+
+    def collect_in_parts(
+        self, rollout: Rollout, *, steps: int
+    ) -> tuple[MixedReward, dict[str, float], Callable[[], dict[str, float]]]:
+        """Do the part of ``collect`` that the learner waits for, and return the rest as a function.
+
+        The rest is the learning of the models that reward first and declare ``concurrent_update``:
+        it may run beside the learner's own update, on another thread, and must be done before the
+        mix is used again.
+
+        Args:
+            rollout: the steps that were just collected.
+            steps: environment steps done so far, for weight schedules.
+
+        Returns:
+            The rewards, the metrics so far, and a function that does the rest and returns its
+            metrics; the function must be called once.
+        """
         self.steps = steps
         metrics: dict[str, float] = {}
         with torch.no_grad():
@@ -222,15 +243,41 @@ class RewardMix(torch.nn.Module):
                 valid = defined if kept is None else defined & kept
                 self.scales[name].update(raw, rollout.done, valid)  # type: ignore[operator]
             mixed = self._combine(rollout, raws)
-            self._learn(Order.REWARD_FIRST, rollout, metrics)
-        return mixed, metrics
+            self._learn(Order.REWARD_FIRST, rollout, metrics, concurrent=False)
 
-    def _learn(self, order: Order, rollout: Rollout, metrics: dict[str, float]) -> None:
-        """Let the models and gates of one order learn; a model in two places learns once."""
+        def rest() -> dict[str, float]:
+            found: dict[str, float] = {}
+            self._learn(Order.REWARD_FIRST, rollout, found, concurrent=True)
+            return found
+
+        return mixed, metrics, rest
+
+    @property
+    def has_concurrent_update(self) -> bool:
+        """Some model that rewards first may learn beside the learner's own update."""
+        return any(
+            model.order == Order.REWARD_FIRST and model.concurrent_update
+            for _, model in self._all_models()
+        )
+
+    def _learn(
+        self,
+        order: Order,
+        rollout: Rollout,
+        metrics: dict[str, float],
+        *,
+        concurrent: bool | None = None,
+    ) -> None:
+        """Let the models and gates of one order learn; a model in two places learns once.
+
+        With ``concurrent`` given, only those whose ``concurrent_update`` equals it.
+        """
         gates = [(f"{name}/gate", gate) for name, gate in self.gates.items()]
         models: list[tuple[str, Any]] = [*self.models.items(), *gates]
         learned: set[int] = set()
         for name, model in models:
+            if concurrent is not None and model.concurrent_update != concurrent:
+                continue
             if model.order == order and id(model) not in learned:
                 learned.add(id(model))
                 with torch.enable_grad(), _naming(name):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import torch
 
 from ctrl.sb3.recorder import Recorder
 from reward_models.errors import RewardError
@@ -22,14 +25,25 @@ class Books:
     Args:
         mix: the reward terms.
         recorder: the record of the environments.
+        concurrent: let models that declare ``concurrent_update`` learn on a second thread while
+            the policy is updated, where there is a second core. The results are the same; their
+            metrics appear one rollout later, like those of the policy's own update.
 
     Attributes:
         metrics: numbers of the latest rollout, by log key; empty until there is one.
         fresh: true while ``metrics`` have not been logged.
     """
 
-    def __init__(self, *, mix: RewardMix, recorder: Recorder) -> None:
+    def __init__(self, *, mix: RewardMix, recorder: Recorder, concurrent: bool = False) -> None:
         self.mix, self.recorder = mix, recorder
+        self._beside: ThreadPoolExecutor | None = None
+        if concurrent and mix.has_concurrent_update and len(os.sched_getaffinity(0)) > 1:
+            # The number of torch threads is a setting of each thread.
+            self._beside = ThreadPoolExecutor(
+                1, "reward-update", torch.set_num_threads, (torch.get_num_threads(),)
+            )
+        self._pending: Future[dict[str, float]] | None = None
+        self._late: dict[str, float] = {}
         self.metrics: dict[str, float] = {}
         self.fresh = False
         columns, terms = recorder.num_envs, len(mix.names)
@@ -46,8 +60,15 @@ class Books:
         Raises:
             RewardError: a term broke its contract, or asks to drop steps, which SB3 cannot.
         """
+        self.finish()
         rollout = self.recorder.rollout(**learner)
-        mixed, learned = self.mix.collect(rollout, steps=self.recorder.steps)
+        steps = self.recorder.steps
+        mixed, learned, learn = self.mix.collect_in_parts(rollout, steps=steps)
+        if self._beside is None:
+            learned.update(learn())
+        else:
+            learned.update(self._late)
+            self._pending = self._beside.submit(learn)
         if mixed.keep is not None and not bool(mixed.keep.all()):
             raise RewardError(
                 ", ".join(mixed.names),
@@ -64,6 +85,16 @@ class Books:
         }
         self.fresh = True
         return rollout, mixed
+
+    def finish(self) -> None:
+        """Wait until the mix has learned from the latest rollout.
+
+        Raises:
+            RewardError: a model failed while it learned.
+        """
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            self._late = pending.result()
 
     def _book(self, rollout: Rollout, mixed: MixedReward) -> None:
         rows = np.empty((rollout.T, rollout.B, len(mixed.names) + 2))
@@ -100,13 +131,15 @@ class Books:
         }
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the running sums and the finished episodes."""
+        """Return the running sums, the finished episodes and the metrics not yet logged."""
+        self.finish()
         finished = (
             np.array(self._finished) if self._finished else np.zeros((0, self._open.shape[1]))
         )
-        return {"open": self._open.copy(), "finished": finished}
+        return {"open": self._open.copy(), "finished": finished, "late": dict(self._late)}
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         """Continue from a snapshot."""
         self._open = np.array(tree["open"])
+        self._late = dict(tree["late"])
         self._finished = deque(np.array(tree["finished"]), maxlen=_EPISODES)

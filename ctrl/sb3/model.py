@@ -96,7 +96,7 @@ def make_model(
     on_policy = is_on_policy(algorithm_class)
     _check_requirements(mix, on_policy)
     stack, recorder = _with_recorder(_vectorised(env), mix, open_bootstrap=on_policy)
-    books = Books(mix=mix, recorder=recorder)
+    books = Books(mix=mix, recorder=recorder, concurrent=on_policy)
     options = {"policy": policy, "env": stack, **options, "seed": seed}
     if on_policy:
         return _build_on_policy(algorithm_class, books, options)

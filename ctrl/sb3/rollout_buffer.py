@@ -44,7 +44,8 @@ class _Rewarded(_Buffer):
         super().__init__(*args, **kwargs)
 
     def reset(self) -> None:
-        """Empty the buffer and begin a new record."""
+        """Empty the buffer and begin a new record, once the mix has learned from the last one."""
+        self.books.finish()
         super().reset()
         self.books.recorder.begin(self.buffer_size)
 

@@ -55,6 +55,7 @@ def learner_state(model: Any, *, replay_buffer: bool = True) -> dict[str, Any]:
         replay_buffer: include the replay buffer of an off-policy learner.
     """
     books = books_of(model)
+    books.finish()
     names, variables = model._get_torch_save_params()
     optimizers = {name: attrgetter(name)(model).state_dict() for name in names if name != "policy"}
     tree: dict[str, Any] = {

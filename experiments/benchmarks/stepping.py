@@ -16,12 +16,13 @@ processors, figures taken while that is far from 0 say little.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def stepping(task: str, options: argparse.Namespace) -> dict[str, Any]:
     for venv in venvs.values():
         venv.reset()
         run(venv)
-    turns = {name: lambda venv=venv: run(venv) for name, venv in venvs.items()}
+    turns = {name: functools.partial(run, venv) for name, venv in venvs.items()}
     result = in_turns(turns, options.repeats, options.steps * options.envs)
     for venv in venvs.values():
         venv.close()
@@ -143,7 +144,7 @@ def ppo(task: str, options: argparse.Namespace) -> dict[str, Any]:
 
     for name in models:
         run(name)
-    turns = {name: lambda name=name: run(name) for name in models}
+    turns = {name: functools.partial(run, name) for name in models}
     result = in_turns(turns, options.ppo_repeats, per_turn)
     result["weights_bit_equal"] = all(
         torch.equal(value, own[key])
@@ -176,7 +177,7 @@ class OneTorchThread(BaseCallback):
         torch.set_num_threads(self.threads)
 
 
-def in_turns(turns: dict[str, Callable[[], None]], repeats: int, steps: int) -> dict[str, Any]:
+def in_turns(turns: Mapping[str, Callable[[], None]], repeats: int, steps: int) -> dict[str, Any]:
     """Time the turns one after the other, ``repeats`` times.
 
     Returns:

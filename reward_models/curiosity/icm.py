@@ -69,6 +69,7 @@ class ICM(RewardModel):
 
     preferred_scale = "return_std"
     goal_relabelling = True
+    concurrent_update = True
 
     def __init__(
         self,

@@ -54,6 +54,7 @@ class RND(RewardModel):
 
     preferred_scale = "return_std"
     goal_relabelling = True
+    concurrent_update = True
 
     def __init__(
         self,

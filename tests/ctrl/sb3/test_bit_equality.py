@@ -88,3 +88,26 @@ def test_that_a_term_of_weight_zero_changes_no_weight():
         )
         models[-1].learn(256)
     assert _same_weights(*models)
+
+
+def test_that_learning_beside_the_policy_changes_no_weight_and_no_reward_model(monkeypatch):
+    from reward_models import Term
+    from reward_models.curiosity import ICM, RND
+
+    models = []
+    for cores in (1, 2):
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid, cores=cores: set(range(cores)))
+        env = make_vec_env("Hopper-v5", n_envs=4, env_kwargs=SHORT, threads=1)
+        spaces = {
+            "observation_space": env.observation_space,
+            "action_space": env.action_space,
+        }
+        mix = {
+            "rnd": Term(RND(observation_space=env.observation_space), weight=0.5),
+            "icm": Term(ICM(**spaces), weight=0.5),
+        }
+        models.append(make_model(PPO, env, mix=mix, seed=0, device="cpu", **ON_POLICY).learn(1024))
+        books_of(models[-1]).finish()
+    assert _same_weights(*models)
+    left, right = (books_of(model).mix.state_dict() for model in models)
+    assert all(torch.equal(left[key], right[key]) for key in left)
