@@ -1,13 +1,14 @@
 """Measure what rewards cost: plain SB3 against ctrl, and a neural term against none.
 
-    python experiments/benchmarks/rewards.py --json experiments/results/benchmarks/rewards.json
+    python experiments/benchmarks/rewards.py --json experiments/benchmarks/rewards.json
 
-Everything compared runs in one process, in turns, on one torch thread. A ratio is the median over
-the repeats of (time of ours) / (time of the other), both from one turn.
+Everything compared runs in one process, on one torch thread, in turns whose order alternates. A
+ratio is the median over the repeats of (time of ours) / (time of the other), both from one turn.
 
 - ``plumbing_*``: ctrl with an empty mix against plain SB3, on SB3's own ``DummyVecEnv``.
-- ``default_*``: the same, with the vector environment that ctrl takes by default.
-- ``ppo_rnd*`` and ``sac_rnd``: one learning random-network-distillation term against none.
+- ``default_*``: the same, with the vector environment that ctrl takes by default; ``two_threads``
+  gives plain SB3 two torch threads and ctrl the one it takes by default.
+- ``ppo_rnd`` and ``sac_rnd``: one learning random-network-distillation term against none.
 - ``relabel``: rewards of 1,000,000 stored transitions, against the bare network.
 - ``import``: a fresh interpreter that imports ctrl, against one that imports torch.
 """
@@ -47,9 +48,9 @@ PACKAGES = ("ctrl", "gymnasium", "mujoco", "numpy", "stable_baselines3", "torch"
 def main() -> None:
     """Run the measurements, print the ratios and write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--ppo-steps", type=int, default=8 * 4096)
-    parser.add_argument("--sac-steps", type=int, default=1000)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--ppo-steps", type=int, default=3 * 4096)
+    parser.add_argument("--sac-steps", type=int, default=300)
     parser.add_argument("--transitions", type=int, default=1_000_000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -69,19 +70,29 @@ def main() -> None:
     pairs: dict[str, tuple[Callable[[], float], Callable[[], float]]] = {
         "plumbing_ppo": (lambda: ours(PPO, ppo, "dummy"), lambda: plain(PPO, ppo)),
         "default_ppo": (lambda: ours(PPO, ppo), lambda: plain(PPO, ppo)),
+        "default_ppo_ant": (
+            lambda: ours(PPO, ppo, env_id="Ant-v5"),
+            lambda: plain(PPO, ppo, env_id="Ant-v5"),
+        ),
+        "default_ppo_two_threads": (
+            lambda: ours(PPO, ppo),
+            lambda: plain(PPO, ppo, threads=2),
+        ),
         "plumbing_sac": (lambda: ours(SAC, sac, "dummy"), lambda: plain(SAC, sac)),
         "ppo_rnd": (lambda: ours(PPO, ppo, rnd={}), lambda: ours(PPO, ppo)),
-        "ppo_rnd_quarter": (
-            lambda: ours(PPO, ppo, rnd={"update_proportion": 0.25, "batch_size": 1024}),
-            lambda: ours(PPO, ppo),
-        ),
         "sac_rnd": (lambda: ours(SAC, sac, rnd={}), lambda: ours(SAC, sac)),
         "relabel": relabelling(options.transitions),
         "import": (lambda: imported("ctrl"), lambda: imported("torch")),
     }
     for name, (first, second) in pairs.items():
         first(), second()  # one turn that does not count
-        turns = [(first(), second()) for _ in range(options.repeats)]
+        turns = []
+        for repeat in range(options.repeats):
+            if repeat % 2:
+                other = second()
+                turns.append((first(), other))
+            else:
+                turns.append((first(), second()))
         ratios = [a / b for a, b in turns]
         report["ratios"][name] = {
             "median": statistics.median(ratios),
@@ -113,17 +124,25 @@ def settings(algorithm: type) -> dict[str, Any]:
     return PPO_SETTINGS if algorithm is PPO else SAC_SETTINGS
 
 
-def plain(algorithm: type, steps: int) -> float:
+def plain(algorithm: type, steps: int, *, env_id: str = ENV, threads: int = 1) -> float:
     """Return the seconds that plain SB3 trains."""
-    env = sb3_make_vec_env(ENV, n_envs=columns(algorithm))
-    return learned(algorithm("MlpPolicy", env, **settings(algorithm)), steps)
+    torch.set_num_threads(threads)
+    env = sb3_make_vec_env(env_id, n_envs=columns(algorithm))
+    seconds = learned(algorithm("MlpPolicy", env, **settings(algorithm)), steps)
+    torch.set_num_threads(1)
+    return seconds
 
 
 def ours(
-    algorithm: type, steps: int, backend: str = "auto", rnd: dict[str, Any] | None = None
+    algorithm: type,
+    steps: int,
+    backend: str = "auto",
+    *,
+    rnd: dict[str, Any] | None = None,
+    env_id: str = ENV,
 ) -> float:
     """Return the seconds that the learner trains through ctrl."""
-    env = make_vec_env(ENV, n_envs=columns(algorithm), backend=backend)
+    env = make_vec_env(env_id, n_envs=columns(algorithm), backend=backend)
     mix = None
     if rnd is not None:
         mix = {"rnd": Term(RND(observation_space=env.observation_space, **rnd), weight=0.1)}

@@ -1,4 +1,4 @@
-"""Run every benchmark and record it under ``experiments/results/benchmarks``."""
+"""Run every benchmark and record its JSON beside it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE.parent / "results" / "benchmarks"
 
 
 def main() -> None:
     """Run the scripts one after the other; each prints its ratios."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
     for name in ("stepping", "rewards"):
         print(f"== {name}", flush=True)
         command = [
             sys.executable,
             str(HERE / f"{name}.py"),
             "--json",
-            str(RESULTS / f"{name}.json"),
+            str(HERE / f"{name}.json"),
         ]
         subprocess.run(command, check=True)
 

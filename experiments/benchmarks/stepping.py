@@ -1,6 +1,6 @@
 """Measure how fast environments are stepped, ours against SB3's ``DummyVecEnv``.
 
-    python experiments/benchmarks/stepping.py --json experiments/results/stepping.json
+    python experiments/benchmarks/stepping.py --json experiments/benchmarks/stepping.json
 
 Two measurements per task, each with everything to compare side by side in one process and in turns,
 so that a change in the machine's load meets all of them:

@@ -10,6 +10,7 @@ compared is the task's own success, which the term is no part of.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from dataclasses import replace
@@ -22,7 +23,7 @@ from tqdm import tqdm
 from ctrl.config import TermConfig, TrainConfig, parse_config, read_config
 from ctrl.evaluation import evaluate_run
 from ctrl.plot import plot_runs
-from ctrl.run_folder import RunFolder
+from ctrl.run_folder import RunFolder, versions
 from ctrl.seeds import train_all
 from ctrl.statistics import bootstrap_interval, welch_test
 from ctrl.tables import markdown_table
@@ -65,6 +66,18 @@ def main() -> None:
         f"Difference {test.difference.point:+.0%} "
         f"(p = {test.p_value:.2g}, one-sided {test.test} test over seeds)."
     )
+    record = {
+        "config": plain.as_dict(),
+        "term": {"use": "velocity", "weight": 0.01},
+        "seeds": options.seeds,
+        "episodes": options.episodes,
+        "success": success,
+        "p_value": test.p_value,
+        "test": test.test,
+        "seconds": time.perf_counter() - began,
+        "versions": versions(),
+    }
+    (out / "demo.json").write_text(json.dumps(record, indent=1) + "\n")
     picture = plot_runs([out], out=out / "learning_curves.png")
     print(f"Learning curves: {picture.path}")
     print(f"TensorBoard:     tensorboard --logdir {out}")
