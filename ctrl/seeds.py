@@ -120,7 +120,8 @@ def train_all(
             for future in done:
                 future.result()  # raises what the run raised
             if not bar.disable:
-                bar.update(sum(_steps_done(path) for _, path in jobs) - bar.n)
+                done_steps = sum(min(config.steps, _steps_done(path)) for config, path in jobs)
+                bar.update(done_steps - bar.n)
         bar.update(total - bar.n)
     return [future.result() for future in futures]
 

@@ -65,7 +65,8 @@ class Progress(BaseCallback):
         )
 
     def _on_step(self) -> bool:
-        self.bar.update(self.training_env.num_envs)
+        # SB3 finishes the rollout it has begun; the bar ends at what was asked for.
+        self.bar.update(min(self.training_env.num_envs, self.total - self.bar.n))
         return True
 
     def _on_rollout_end(self) -> None:

@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--ppo-steps", type=int, default=3 * 4096)
     parser.add_argument("--sac-steps", type=int, default=300)
     parser.add_argument("--transitions", type=int, default=1_000_000)
+    parser.add_argument("--only", nargs="+", help="some of the comparisons")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -84,7 +85,8 @@ def main() -> None:
         "relabel": relabelling(options.transitions),
         "import": (lambda: imported("ctrl"), lambda: imported("torch")),
     }
-    for name, (first, second) in pairs.items():
+    for name in options.only or pairs:
+        first, second = pairs[name]
         first(), second()  # one turn that does not count
         turns = []
         for repeat in range(options.repeats):
