@@ -251,9 +251,9 @@ def _close_books(model: BaseAlgorithm) -> None:
     """Book the steps that wait for a full chunk, and write what was not yet logged."""
     books = books_of(model)
     books.finish()
-    if isinstance(model, OffPolicyAlgorithm) and books.recorder.length:
-        books.collect()
-        books.recorder.begin(books.recorder.length)
+    if isinstance(model, OffPolicyAlgorithm):
+        buffer: Any = model.replay_buffer
+        buffer.flush()
     if books.fresh:
         for key, value in books.metrics.items():
             model.logger.record(key, value)

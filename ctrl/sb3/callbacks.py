@@ -180,7 +180,9 @@ class Evaluator(BaseCallback):
             self._evaluate()
 
     def _on_training_end(self) -> None:
-        self._evaluate()
+        # An interrupted run is evaluated when it is finished, like one that never stopped.
+        if self.model.num_timesteps >= self.model._total_timesteps:
+            self._evaluate()
         if self.env is not None:
             self.env.close()
 

@@ -58,7 +58,6 @@ class Recorder(VecEnvWrapper):
         self._quantities = tuple(
             sorted(key.removeprefix("state.") for key in requires if key.startswith("state."))
         )
-        self._fast_flags = _has(venv, "terminated") and _has(venv, "truncated")
         self._fast_infos = _has(venv, "info_columns")
         self._is_dict = isinstance(venv.observation_space, spaces.Dict)
         self._last: Arrays = None

@@ -89,8 +89,13 @@ class _Rewarded(_Buffer):
                     self.finals[row, column] = finals[column]
         super().add(*step)
         if recorder.length >= self._chunk:
+            self.flush()
+
+    def flush(self) -> None:
+        """Let the mix learn from the steps that wait for a full chunk, and book them."""
+        if self.books.recorder.length:
             self.books.collect()
-            recorder.begin(self._chunk)
+            self.books.recorder.begin(self._chunk)
 
     def to_torch(self, array: np.ndarray, copy: bool = True) -> torch.Tensor:
         """Convert without SB3's copy: samples are gathered by index, so already copies."""

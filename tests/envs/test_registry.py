@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import gymnasium
+import numpy as np
 import pytest
 
 import envs
@@ -13,10 +14,13 @@ from envs import registry
 @pytest.mark.parametrize("name", envs.names())
 def test_every_listed_name_can_be_made_and_stepped(name):
     env = envs.make(name)
-    env.reset(seed=0)
+    first, _ = env.reset(seed=0)
     env.action_space.seed(0)
-    env.step(env.action_space.sample())
+    observation, reward, *_ = env.step(env.action_space.sample())
     env.close()
+    assert env.observation_space.contains(first)
+    assert env.observation_space.contains(observation)
+    assert np.isfinite(reward)
 
 
 def test_names_are_sorted_and_hold_the_three_families():
