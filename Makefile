@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Held at one version: an open range pulls several GB of GPU packages (see README, "GPU").
 TORCH ?= torch==2.13.0
+# Simulators of `make install`: any of mujoco, envpool, nethack, rocket-league, separated by commas.
+EXTRAS ?= mujoco
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
@@ -21,14 +23,14 @@ $(BIN)/python:
 
 $(INSTALLED): $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mujoco]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
 $(INSTALLED_DEV): $(INSTALLED) pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mujoco,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mujoco,envpool,nethack,rocket-league,ray,dev]'
 	@touch $@
 
-install: $(INSTALLED) ## create .venv and install ctrl with MuJoCo
+install: $(INSTALLED) ## create .venv and install ctrl with the simulators in EXTRAS (default: mujoco)
 
 demo: $(INSTALLED) ## PPO on a sparse MuJoCo task, with and without a shaping term
 	$(BIN)/python experiments/mujoco/demo.py

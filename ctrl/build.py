@@ -11,14 +11,15 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.envs.registration import load_env_creator
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.torch_layers import CombinedExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 import envs
 from ctrl.config import EnvConfig, TrainConfig
 from ctrl.sb3.algorithms import find_algorithm, is_on_policy, option_names
 from ctrl.sb3.model import make_model
+from ctrl.sb3.nethack_features import NetHackFeatures
 from ctrl.sb3.recorder import Recorder
 from ctrl.sb3.vec_env import make_vec_env
 from reward_models.base import RewardModel
@@ -36,6 +37,7 @@ _ACTIVATIONS = {
     "gelu": torch.nn.GELU,
     "silu": torch.nn.SiLU,
 }
+_FEATURES = {"nethack": NetHackFeatures, "combined": CombinedExtractor}
 _REPLAY_BUFFERS = {"her": "HerReplayBuffer"}
 
 
@@ -63,13 +65,15 @@ def build_env(config: EnvConfig, *, n_envs: int, seed: int) -> VecEnv:
     Raises:
         UserError: an unknown environment or option, with the nearest valid name.
     """
+    from ctrl.opponents import with_opponent
+
     try:
         return make_vec_env(
             config.id,
             n_envs=n_envs,
             seed=seed,
             threads=config.threads,
-            env_kwargs=config.options,
+            env_kwargs=with_opponent(config),
             backend=config.backend,
         )
     except (envs.EnvironmentNameError, gymnasium.error.Error, ImportError, ValueError) as error:
@@ -78,21 +82,19 @@ def build_env(config: EnvConfig, *, n_envs: int, seed: int) -> VecEnv:
         for option in config.options:
             if f"unexpected keyword argument {option!r}" in str(error):
                 raise UnknownNameError(
-                    f"option of {config.id}", option, _env_options(config.id)
+                    f"option of {config.id}", option, envs.options(config.id)
                 ) from error
-        raise UserError(f"Environment {config.id!r} cannot be made: {error}.") from error
+        reason = str(error).rstrip(".")
+        raise UserError(f"Environment {config.id!r} cannot be made: {reason}.") from error
 
 
-def _env_options(name: str) -> list[str]:
-    """Return the keyword arguments of an environment's class and its parents."""
-    entry = gymnasium.spec(name).entry_point
-    kind = load_env_creator(entry) if isinstance(entry, str) else entry
-    found = {"max_episode_steps"}
-    for base in inspect.getmro(kind) if isinstance(kind, type) else (kind,):
-        call: Any = vars(base).get("__init__", None) if isinstance(base, type) else base
-        if inspect.isfunction(call):
-            found.update(inspect.signature(call).parameters)
-    return sorted(found - {"self", "args", "kwargs"})
+def alone(config: EnvConfig) -> EnvConfig:
+    """Return the environment as evaluation needs it: one agent in each copy.
+
+    Where the columns of the vectorised form play against each other, this is the single form,
+    which plays against its ``opponent``; every other environment stays as it is.
+    """
+    return replace(config, backend="threads") if envs.is_self_play(config.id) else config
 
 
 def _check_quantities(config: TrainConfig, mix: RewardMix) -> None:
@@ -104,7 +106,7 @@ def _check_quantities(config: TrainConfig, mix: RewardMix) -> None:
     if not any(key.startswith("state.") for key in mix.requires):
         return
     probe = Recorder(
-        build_env(replace(config.env, threads=1), n_envs=1, seed=config.seed),
+        build_env(replace(alone(config.env), threads=1), n_envs=1, seed=config.seed),
         requires=frozenset(key for key in mix.requires if key.startswith("state.")),
     )
     probe.reset()
@@ -175,6 +177,14 @@ def build_model(
     env = build_env(config.env, n_envs=columns, seed=config.seed)
     mix = build_mix(config, env=env, gamma=gamma, terms=terms)
     _check_quantities(config, mix)
+    if NetHackFeatures.reads(env.observation_space):
+        options["policy_kwargs"] = policy = dict(options.get("policy_kwargs") or {})
+        chosen = policy.setdefault("features_extractor_class", NetHackFeatures)
+        if chosen is NetHackFeatures and config.normalize_observations:
+            raise UserError(
+                "normalize_observations turns the glyph codes of NetHack into fractions, and "
+                "NetHackFeatures scales the status line itself; leave it out."
+            )
     if config.normalize_observations:
         env = VecNormalize(env, norm_reward=False, gamma=gamma)
     try:
@@ -198,7 +208,7 @@ def acting_config(config: TrainConfig) -> TrainConfig:
         for key in ("replay_buffer_class", "replay_buffer_kwargs"):
             options.pop(key, None)
     return replace(
-        config, env=replace(config.env, n_envs=1), algo=replace(config.algo, options=options)
+        config, env=replace(alone(config.env), n_envs=1), algo=replace(config.algo, options=options)
     )
 
 
@@ -221,6 +231,11 @@ def _algorithm_options(
             if activation not in _ACTIVATIONS:
                 raise UnknownNameError("activation function", activation, _ACTIVATIONS)
             policy["activation_fn"] = _ACTIVATIONS[activation]
+        features = policy.pop("features_extractor", None)
+        if features is not None:
+            if features not in _FEATURES:
+                raise UnknownNameError("features extractor", str(features), _FEATURES)
+            policy["features_extractor_class"] = _FEATURES[features]
         options["policy_kwargs"] = policy
     replay = options.get("replay_buffer_class")
     if isinstance(replay, str):
@@ -240,7 +255,9 @@ def _algorithm_options(
 def _gaussian_noise(config: TrainConfig, sigma: float) -> Any:
     from stable_baselines3.common.noise import NormalActionNoise
 
-    env = envs.make(config.env.id, **config.env.options)
+    from ctrl.opponents import without_opponent
+
+    env = envs.make(config.env.id, **without_opponent(config.env).options)
     shape = env.action_space.shape or ()
     env.close()
     return NormalActionNoise(np.zeros(shape), np.full(shape, sigma))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ctrl.build import build_env
+from ctrl.build import alone, build_env
 from ctrl.config import EnvConfig, apply_overrides
 from ctrl.sb3.recorder import Recorder
 from reward_models.base import as_reward_model
@@ -46,7 +46,7 @@ def check_on_env(
         raise UserError(f"--steps must be at least {4 * columns}, got {steps}.")
     settings = apply_overrides({}, options)
     env_options = settings.pop("env", {})
-    vector = build_env(EnvConfig(env, options=env_options), n_envs=columns, seed=seed)
+    vector = build_env(alone(EnvConfig(env, options=env_options)), n_envs=columns, seed=seed)
     target: Any = reward
     if isinstance(reward, str):
         found = load_reward(reward) if reward != "potential" else None

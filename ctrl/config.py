@@ -22,9 +22,9 @@ class EnvConfig:
     Attributes:
         id: its name, see ``ctrl list envs``.
         n_envs: parallel columns; None takes the learner's default.
-        backend: how the columns are stepped: ``auto``, ``batched``, ``threads`` or ``dummy``
-            (SB3's own); all give the same numbers.
-        threads: threads that step the columns; None takes one per core.
+        backend: how the columns are stepped: ``auto``, ``batched``, ``vector``, ``threads``,
+            ``processes``, ``envpool`` or ``dummy`` (SB3's own); see docs/environments.md.
+        threads: threads (or processes) that step the columns; None takes one per core.
         options: keyword arguments of the environment.
     """
 
@@ -171,13 +171,13 @@ def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[s
     Raises:
         UserError: a text without ``=``, or a path through something that is no mapping.
     """
-    widened = _widened(data)
+    wide = widened(data)
     for text in overrides:
         path, equals, value = text.partition("=")
         if not equals or not path:
             raise UserError(f"Expected key=value, for example steps=1000, got {text!r}.")
         *parents, leaf = path.split(".")
-        level = widened
+        level = wide
         for parent in parents:
             level = level.setdefault(parent, {})
             if not isinstance(level, dict):
@@ -187,8 +187,8 @@ def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[s
         except yaml.YAMLError as error:
             raise UserError(f"{path!r}: {value!r} is not valid YAML.") from error
         # `reward.rnd=0.1` is the short form of a whole term, as in a file.
-        widened = _widened(widened)
-    return widened
+        wide = widened(wide)
+    return wide
 
 
 def parse_config(data: Mapping[str, Any]) -> TrainConfig:
@@ -198,7 +198,7 @@ def parse_config(data: Mapping[str, Any]) -> TrainConfig:
         UnknownNameError: an unknown key, with the nearest valid one.
         UserError: a value of the wrong kind or out of range.
     """
-    data = _widened(data)
+    data = widened(data)
     _known("configuration key", data, [f.name for f in fields(TrainConfig)])
     if "env" not in data:
         raise UserError("A run needs an environment: --env NAME, or env: NAME in the file.")
@@ -243,8 +243,11 @@ def _flat(part: dict[str, Any]) -> dict[str, Any]:
     return {**flat, "options": apart} if apart else flat
 
 
-def _widened(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy in which every short form is written out."""
+def widened(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain configuration data in which every short form is written out.
+
+    ``env: NAME`` becomes ``env: {id: NAME}``, ``reward: {rnd: 0.1}`` a whole term, and so on.
+    """
     wide = {str(key): value for key, value in data.items()}
     if isinstance(wide.get("env"), str):
         wide["env"] = {"id": wide["env"]}

@@ -10,9 +10,17 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from ctrl.build import acting_config, build_env, build_model, own_code, python_objects
+from ctrl.build import (
+    acting_config,
+    alone,
+    build_env,
+    build_model,
+    own_code,
+    python_objects,
+)
 from ctrl.checkpoint import load_tree
 from ctrl.config import TrainConfig
+from ctrl.opponents import without_opponent
 from ctrl.run_folder import RunFolder
 from ctrl.sb3.state import restore_policy
 from ctrl.statistics import bootstrap_interval
@@ -119,7 +127,7 @@ def load_policy(
             "it, pass --trust-code."
         )
     plain = TrainConfig(
-        env=config.env, algo=config.algo, seed=config.seed, device=config.device,
+        env=without_opponent(config.env), algo=config.algo, seed=config.seed, device=config.device,
         normalize_observations=config.normalize_observations,
     )  # fmt: skip
     tree = load_tree(run.policy_folder(best=best))
@@ -140,7 +148,7 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Evaluate the policy of a run folder and return the summary; optionally film one episode."""
     model, config = load_policy(run, best=best, trust_code=trust_code)
-    env = build_env(config.env, n_envs=min(episodes, 8), seed=seed)
+    env = build_env(alone(config.env), n_envs=min(episodes, 8), seed=seed)
     result = evaluate(
         model, env, episodes=episodes, seed=seed, deterministic=deterministic
     ).summary()

@@ -156,7 +156,7 @@ def _draw(
     from matplotlib.figure import Figure
 
     methods = list(dict.fromkeys(group.method for _, _, members in rows for group in members))
-    styles = {method: _style(k) for k, method in enumerate(methods)}
+    styles = {method: method_style(k) for k, method in enumerate(methods)}
     shares = [
         [of_group for group in members if (of_group := group_shares(group))][:_MOST_SHARES]
         for _, _, members in rows
@@ -285,13 +285,13 @@ def _legend(
     if max(max(found) for found in counts.values()) > 1:
         title = (f"interquartile mean over n seeds, with its {100 * level:g} % bootstrap interval; "
                  "thin: single seeds")  # fmt: skip
-    handles = [Line2D([], [], **_style(k)) for k in range(len(methods))]
+    handles = [Line2D([], [], **method_style(k)) for k in range(len(methods))]
     longest = max(len(line) for label in labels for line in label.split("\n"))
     columns = max(1, min(len(labels), int(figure.get_figwidth() * 11 / (longest + 8))))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, title=title)
 
 
-def _style(index: int) -> dict[str, Any]:
+def method_style(index: int) -> dict[str, Any]:
     """Return colour and marker of the ``index``-th method; colours repeat with another marker."""
     colour = _METHOD_COLOURS[index % len(_METHOD_COLOURS)]
     marker = _MARKERS[index // len(_METHOD_COLOURS) % len(_MARKERS)]

@@ -47,6 +47,11 @@ class RunFolder:
         return self.path / "progress.csv"
 
     @property
+    def alarms_file(self) -> Path:
+        """Alarms about reward terms, one JSON object a line; absent where there were none."""
+        return self.path / "alarms.jsonl"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints."""
         return self.path / "checkpoints"

@@ -18,9 +18,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from ctrl.build import OWN_OBJECT, Terms, build_env, build_model
+from ctrl.build import OWN_OBJECT, Terms, alone, build_env, build_model
 from ctrl.checkpoint import POLICY, load_tree, newest_checkpoint, save_tree
 from ctrl.config import TASK, TermConfig, TrainConfig, parse_config
+from ctrl.opponents import absolute_opponent
 from ctrl.run_folder import RunFolder
 from ctrl.sb3.callbacks import Checkpoints, Evaluator, Progress, Restore, RewardLogger
 from ctrl.sb3.model import books_of
@@ -170,7 +171,7 @@ def complete(config: TrainConfig) -> TrainConfig:
     terms = {TASK: TermConfig(use=TASK), **config.reward}
     return replace(
         config,
-        env=replace(config.env, n_envs=config.env.n_envs or algorithm.n_envs),
+        env=replace(absolute_opponent(config.env), n_envs=config.env.n_envs or algorithm.n_envs),
         algo=replace(config.algo, options={**algorithm.options, **config.algo.options}),
         # A run can be resumed from another folder than the one its reward file was named from.
         reward={name: replace(t, use=absolute_use(t.use)) for name, t in terms.items()},
@@ -206,7 +207,7 @@ def _run(
         seed, episodes = config.seed + 1_000_000, config.evaluation.episodes
         callbacks.append(
             Evaluator(
-                lambda: build_env(config.env, n_envs=min(episodes, 8), seed=seed),
+                lambda: build_env(alone(config.env), n_envs=min(episodes, 8), seed=seed),
                 every=config.evaluation.every,
                 episodes=episodes,
                 seed=seed,
@@ -214,7 +215,7 @@ def _run(
             )
         )
     # Behind the evaluation, so that a checkpoint of the same moment holds what it logged.
-    callbacks += [checkpoints, RewardLogger()]
+    callbacks += [checkpoints, RewardLogger(folder.alarms_file)]
     if progress is not False:
         disable = None if progress is None else False
         callbacks.append(Progress(config.steps, description=folder.path.name, disable=disable))

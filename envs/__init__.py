@@ -1,4 +1,4 @@
-"""Environments: simulators by name, sparse tasks, and exact saving of a simulator's state.
+"""Environments: simulators by name, small worlds, exact saving, and a checker for all of them.
 
     import envs
 
@@ -11,23 +11,33 @@ Importing this package imports gymnasium and no simulator, and adds our own task
 registry, so that ``gymnasium.make("HalfCheetahGoal-v0")`` works after ``import envs``.
 """
 
+from envs.check import check_env
 from envs.errors import (
+    ActionError,
     BatchingError,
     EnvironmentNameError,
     MissingSimulatorError,
     SnapshotError,
+    VectorizationError,
 )
-from envs.registry import make, names, register
+from envs.registry import has_vector, is_self_play, make, make_vec, names, options, register
 from envs.snapshot import can_snapshot, restore, snapshot
 
 __all__ = [
+    "ActionError",
     "BatchingError",
     "EnvironmentNameError",
     "MissingSimulatorError",
     "SnapshotError",
+    "VectorizationError",
     "can_snapshot",
+    "check_env",
+    "has_vector",
+    "is_self_play",
     "make",
+    "make_vec",
     "names",
+    "options",
     "restore",
     "snapshot",
 ]

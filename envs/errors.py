@@ -46,8 +46,32 @@ class MissingSimulatorError(ImportError):
         )
 
 
+class MissingMeshesError(FileNotFoundError):
+    """The collision meshes of the Rocket League arena were not found.
+
+    Args:
+        places: the folders that were looked at.
+    """
+
+    def __init__(self, places: Iterable[str]) -> None:
+        super().__init__(
+            "The arena's collision meshes (soccar/*.cmf) were not found. Looked in: "
+            f"{', '.join(places)}. They come with a package; install it with: "
+            'pip install "ctrl[rocket-league]", or name the folder that contains soccar/ in the '
+            "environment variable RS_COLLISION_MESHES."
+        )
+
+
 class SnapshotError(RuntimeError):
     """An environment's state cannot be taken, or a saved state does not fit the environment."""
+
+
+class ActionError(ValueError):
+    """An action has the wrong shape or type, is not finite, or lies outside of its space."""
+
+
+class VectorizationError(TypeError):
+    """An environment has no natively vectorised form, or cannot have that many columns."""
 
 
 class BatchingError(TypeError):

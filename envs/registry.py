@@ -1,93 +1,69 @@
 """Environments by name.
 
-Any id registered with gymnasium works. This module adds the project's own tasks to gymnasium's
-registry under their names, by entry point: a simulator is imported only when one of its
-environments is made.
+Every simulator lists its tasks in its own ``tasks.py``; any other id registered with gymnasium
+works as well. Ours are added to gymnasium's registry by entry point: a simulator is imported only
+when one of its environments is made.
 """
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import WrapperSpec, load_env_creator
+from gymnasium.vector import VectorEnv
 
-from envs.errors import EnvironmentNameError, MissingSimulatorError
+from envs.actions import CheckAction
+from envs.classic import tasks as classic
+from envs.errors import EnvironmentNameError, MissingSimulatorError, VectorizationError
+from envs.mujoco import tasks as mujoco
+from envs.nethack import tasks as nethack
+from envs.rocket_league import tasks as rocket_league
+from envs.tasks import Family, Task
+from envs.worlds import tasks as worlds
 
-
-@dataclass(frozen=True)
-class _Task:
-    """One of our own tasks: where its class is, and its time limit in steps."""
-
-    entry_point: str
-    max_episode_steps: int
-
-
-@dataclass(frozen=True)
-class _OptionalPackage:
-    """A package that registers its own environments when it is imported."""
-
-    module: str
-    extra: str
-    prefixes: tuple[str, ...]
-
-    def owns(self, name: str) -> bool:
-        return name.lower().startswith(self.prefixes)
-
-
-_OWN = {
-    "HalfCheetahGoal-v0": _Task("envs.mujoco.sparse_goal:HalfCheetahGoalEnv", 200),
-    "HalfCheetahSparse-v0": _Task("envs.mujoco.sparse_goal:HalfCheetahSparseEnv", 1000),
-    "HopperGoal-v0": _Task("envs.mujoco.sparse_goal:HopperGoalEnv", 300),
+FAMILIES: tuple[Family, ...] = (
+    mujoco.FAMILY,
+    nethack.FAMILY,
+    rocket_league.FAMILY,
+    worlds.FAMILY,
+    classic.FAMILY,
+)
+_LISTED: dict[str, tuple[Family, Task]] = {
+    task.name: (family, task) for family in FAMILIES for task in family.tasks
 }
-_MUJOCO = (
-    "Ant-v5",
-    "HalfCheetah-v5",
-    "Hopper-v5",
-    "Humanoid-v5",
-    "HumanoidStandup-v5",
-    "InvertedDoublePendulum-v5",
-    "InvertedPendulum-v5",
-    "Pusher-v5",
-    "Reacher-v5",
-    "Swimmer-v5",
-    "Walker2d-v5",
-)
-_CLASSIC_CONTROL = (
-    "Acrobot-v1",
-    "CartPole-v1",
-    "MountainCar-v0",
-    "MountainCarContinuous-v0",
-    "Pendulum-v1",
-)
-# The environments of these packages are valid names, but `names` does not list them: knowing
-# them means importing the package and its simulator.
-_OPTIONAL = (
-    _OptionalPackage(
-        module="gymnasium_robotics",
-        extra="mujoco",
-        prefixes=("adroithand", "antmaze", "fetch", "frankakitchen", "hand", "pointmaze"),
-    ),
-)
 
 
 def register() -> None:
-    """Add our own tasks to gymnasium's registry; a second call changes nothing."""
-    for name, task in _OWN.items():
-        if name not in gymnasium.registry:
+    """Add our own tasks to gymnasium's registry; a second call changes nothing.
+
+    An entry of another package under the same id (minihack's, once it was imported) gives way.
+    """
+    for _, task in _LISTED.values():
+        spec = gymnasium.registry.get(task.name)
+        if task.entry_point is not None and (spec is None or spec.entry_point != task.entry_point):
+            gymnasium.registry.pop(task.name, None)  # gymnasium warns about an entry it replaces
             gymnasium.register(
-                name, entry_point=task.entry_point, max_episode_steps=task.max_episode_steps
+                task.name,
+                entry_point=task.entry_point,
+                vector_entry_point=task.vector_entry_point,
+                max_episode_steps=task.max_episode_steps,
+                kwargs=dict(task.options),
+                additional_wrappers=tuple(
+                    WrapperSpec(path.rpartition(":")[2], path, {}) for path in task.wrappers
+                ),
             )
 
 
 def names() -> list[str]:
-    """Return the sorted names of the MuJoCo v5 tasks, of classic control, and of our own tasks.
+    """Return the sorted names of all listed tasks, whether their simulator is installed or not.
 
-    `make` accepts every other id registered with gymnasium as well, and those of
-    gymnasium-robotics (for example ``FetchReach-v4``) where that package is installed.
+    `make` accepts every other id registered with gymnasium as well.
     """
-    return sorted([*_MUJOCO, *_CLASSIC_CONTROL, *_OWN])
+    return sorted(_LISTED)
 
 
 def make(name: str, **kwargs: Any) -> gymnasium.Env:
@@ -99,30 +75,113 @@ def make(name: str, **kwargs: Any) -> gymnasium.Env:
         **kwargs: passed to `gymnasium.make`, and from there to the environment.
 
     Returns:
-        The environment inside ``TimeLimit`` (where the task has a limit), ``OrderEnforcing`` and
-        ``PassiveEnvChecker``; not yet reset.
+        The environment inside ``PassiveEnvChecker``, ``OrderEnforcing``, ``TimeLimit`` (where the
+        task has a limit) and, outermost, `envs.actions.CheckAction`; not yet reset.
 
     Raises:
         EnvironmentNameError: when no environment has this name.
         MissingSimulatorError: when the package behind the environment is not installed.
     """
-    register()
-    if ":" not in name and name not in gymnasium.registry:
-        _import_owner(name)
+    _prepare(name)
     try:
-        return gymnasium.make(name, **kwargs)
+        return CheckAction(gymnasium.make(name, **kwargs))
     except gymnasium.error.DependencyNotInstalled as error:
         raise MissingSimulatorError(name, "MuJoCo", "mujoco") from error
 
 
-def _import_owner(name: str) -> None:
-    """Import the optional package that registers ``name``, or raise."""
-    for package in _OPTIONAL:
-        if not package.owns(name):
-            continue
-        try:
-            gymnasium.register_envs(importlib.import_module(package.module))
-        except ImportError as error:
-            raise MissingSimulatorError(name, package.module, package.extra) from error
-    if name not in gymnasium.registry:
+def make_vec(name: str, num_envs: int, **kwargs: Any) -> VectorEnv:
+    """Make the natively vectorised form of a task.
+
+    Args:
+        name: see `make`.
+        num_envs: columns, B; each is one agent.
+        **kwargs: options of the environment, ``max_episode_steps`` among them.
+
+    Returns:
+        A vector environment that resets ended columns within the same step and gives their true
+        final observations as ``infos["final_obs"]``; not yet reset.
+
+    Raises:
+        EnvironmentNameError: when no environment has this name.
+        MissingSimulatorError: when the package behind the environment is not installed.
+        VectorizationError: when the task has no such form, or not with that many columns.
+    """
+    _prepare(name)
+    if gymnasium.spec(name).vector_entry_point is None:
+        raise VectorizationError(
+            f"{name} has no natively vectorised form. It can still be stepped many at once, with "
+            "gymnasium.make_vec or ctrl's in-process vector environment."
+        )
+    return gymnasium.make_vec(name, num_envs, vectorization_mode="vector_entry_point", **kwargs)
+
+
+def has_vector(name: str) -> bool:
+    """Return whether a listed task has a natively vectorised form (see `make_vec`)."""
+    # An id of gymnasium may have one that resets a step late and so loses the final observation.
+    return name in _LISTED and _LISTED[name][1].vector_entry_point is not None
+
+
+def is_self_play(name: str) -> bool:
+    """Return whether the columns of the task's vectorised form play against each other."""
+    return name in _LISTED and _LISTED[name][1].self_play
+
+
+def options(name: str) -> list[str]:
+    """Return the keyword arguments that an environment takes, sorted.
+
+    Args:
+        name: an id that is registered: one that `make` accepted, or refused for an option.
+    """
+    spec = gymnasium.spec(name)
+    entry = spec.entry_point
+    calls = [load_env_creator(entry) if isinstance(entry, str) else entry]
+    if isinstance(simulation := spec.kwargs.get("simulation"), str):
+        calls.append(load_env_creator(simulation))
+    found = {"max_episode_steps"}
+    for call in calls:
+        found |= _parameters(call)
+    return sorted(found - {"self", "args", "kwargs", "options", "num_envs", *spec.kwargs})
+
+
+def _parameters(call: Callable[..., Any] | type | None) -> set[str]:
+    """Return the named parameters of a function, or of a class and its parents."""
+    found: set[str] = set()
+    for base in inspect.getmro(call) if isinstance(call, type) else (call,):
+        function: Any = vars(base).get("__init__", None) if isinstance(base, type) else base
+        if inspect.isfunction(function):
+            found.update(inspect.signature(function).parameters)
+    return found
+
+
+def _prepare(name: str) -> None:
+    """See to it that ``name`` is registered and its simulator is there, or raise."""
+    register()
+    family, task = _LISTED.get(name, (None, None))
+    if family is None and name not in gymnasium.registry and ":" not in name:
+        family, task = _owner(name)
+    if family is not None:
+        missing = family.missing(task)
+        if missing is not None:
+            raise MissingSimulatorError(name, missing, family.extra or "all")
+        if task is not None and task.registered_by:
+            _import(task.registered_by, name, family)
+    if ":" not in name and name not in gymnasium.registry:
         raise EnvironmentNameError(name, names(), gymnasium.registry)
+
+
+def _owner(name: str) -> tuple[Family | None, Task | None]:
+    """Return the family to which an unlisted id belongs by its prefix."""
+    for family in FAMILIES:
+        for prefix, module in family.prefixes:
+            if name.lower().startswith(prefix):
+                return family, Task(name, "", registered_by=module)
+    return None, None
+
+
+def _import(module: str, name: str, family: Family) -> None:
+    try:
+        # gymnasium-robotics would print its news at every start (they are in docs/mujoco.md).
+        importlib.import_module("farama_notifications").notifications.pop(module, None)
+        gymnasium.register_envs(importlib.import_module(module))
+    except ImportError as error:
+        raise MissingSimulatorError(name, module, family.extra or "all") from error

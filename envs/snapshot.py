@@ -4,23 +4,31 @@ A snapshot covers the simulation, the random number generators, the attributes o
 and the counters of its wrappers. After `restore` the environment continues bit for bit as the
 saved one would have: observations, rewards and infos, across resets.
 
-Supported are environments whose whole state is either a MuJoCo simulation or plain attributes
-(numbers, strings, tuples of them, arrays), which includes classic control, inside the wrappers of
-`gymnasium.make` and the `Monitor` of Stable-Baselines3. Anything else is refused rather than saved
-in part.
+Supported are environments that save themselves (``snapshot()`` and ``restore(tree)`` of their
+class), and those whose whole state is MuJoCo simulations and plain attributes (numbers, strings,
+arrays, and tuples, lists, sets and dicts of them), which includes classic control and the tasks of
+gymnasium-robotics, whose environments hold another environment. They may be inside the wrappers of
+`envs.make` and the `Monitor` of Stable-Baselines3. Anything else is refused rather than saved in
+part.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 import gymnasium
 import numpy as np
 
 from envs.errors import SnapshotError
-from envs.mujoco.state import has_simulation, set_simulation_state, simulation_state
+from envs.mujoco.state import (
+    has_simulation,
+    is_view,
+    set_simulation_state,
+    simulation_state,
+)
 
 # What each known wrapper keeps from step to step, by class name and the package of the class.
 # The package matters only as a guard against another class of the same name.
@@ -36,6 +44,9 @@ _WRAPPERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("gymnasium", "ClipAction"): (),
     ("gymnasium", "RescaleAction"): (),
     ("gymnasium", "FlattenObservation"): (),
+    ("envs", "CheckAction"): (),
+    ("envs", "EpisodicReturn"): ("_earned",),
+    ("envs", "NoisyTV"): ("tv_state",),
     ("stable_baselines3", "Monitor"): (
         "rewards",
         "needs_reset",
@@ -59,6 +70,8 @@ _CONSTANT = {
     "spec",
     "surf",
 }
+# Objects that are tables made once by their environment, by class name and package.
+_TABLES = {("gymnasium_robotics", "MujocoModelNames"), ("gymnasium_robotics", "Maze")}
 _PLAIN = (bool, int, float, str, type(None), np.ndarray, np.generic)
 
 
@@ -86,19 +99,15 @@ def snapshot(env: gymnasium.Env) -> dict[str, Any]:
     if obstacle is not None:
         raise SnapshotError(f"Cannot take a snapshot of {env}: {obstacle}.")
     base = env.unwrapped
-    tree: dict[str, Any] = {
+    return {
         "environment": _class_name(base),
         "wrappers": [
             {"wrapper": type(wrapper).__name__, **_wrapper_state(wrapper)}
             for wrapper in _wrappers(env)
         ],
-        "attributes": {name: _encode(value) for name, value in _state_attributes(base)},
-        "rng": _rng_state(base),
+        "state": _state(base),
         "action_rng": _rng_state(env.action_space),
     }
-    if has_simulation(base):
-        tree["simulation"] = simulation_state(base)
-    return tree
 
 
 def restore(env: gymnasium.Env, tree: dict[str, Any]) -> None:
@@ -118,18 +127,63 @@ def restore(env: gymnasium.Env, tree: dict[str, Any]) -> None:
     base = env.unwrapped
     expected = [tree["environment"], *(state["wrapper"] for state in tree["wrappers"])]
     found = [_class_name(base), *(type(wrapper).__name__ for wrapper in _wrappers(env))]
-    if expected != found or ("simulation" in tree) != has_simulation(base):
+    if expected != found:
         raise SnapshotError(
             f"The snapshot is of {' in '.join(expected)}, the environment is {' in '.join(found)}."
         )
-    if "simulation" in tree:
-        set_simulation_state(base, tree["simulation"])
+    _set_state(base, tree["state"])
     for wrapper, state in zip(_wrappers(env), tree["wrappers"], strict=True):
         _set_wrapper_state(wrapper, state)
-    for name, value in tree["attributes"].items():
-        setattr(base, name, _decode(value))
-    _set_rng_state(base, tree["rng"])
     _set_rng_state(env.action_space, tree["action_rng"])
+
+
+def _state(base: gymnasium.Env) -> dict[str, Any]:
+    """Return the state of an environment without wrappers, and of the environments it holds."""
+    state: dict[str, Any] = {"rng": _rng_state(base)}
+    if _saves_itself(base):
+        return {**state, "own": base.snapshot()}  # type: ignore[attr-defined]
+    state["attributes"] = {name: _encode(value) for name, value in _state_attributes(base)}
+    state["parts"] = {name: _state(part) for name, part in _parts(base)}
+    if _owns_simulation(base):
+        state["simulation"] = simulation_state(base)
+    return state
+
+
+def _set_state(base: gymnasium.Env, state: Mapping[str, Any]) -> None:
+    if _saves_itself(base) != ("own" in state) or _owns_simulation(base) != ("simulation" in state):
+        raise SnapshotError(f"The snapshot is not of this form of {_class_name(base)}.")
+    if "own" in state:
+        base.restore(state["own"])  # type: ignore[attr-defined]
+    else:
+        parts = dict(_parts(base))
+        if parts.keys() != state["parts"].keys():
+            raise SnapshotError(f"The snapshot is not of this form of {_class_name(base)}.")
+        for name, part in parts.items():
+            _set_state(part, state["parts"][name])
+        if "simulation" in state:
+            set_simulation_state(base, state["simulation"])
+        for name, value in state["attributes"].items():
+            setattr(base, name, _decode(value))
+    _set_rng_state(base, state["rng"])
+
+
+def _saves_itself(base: gymnasium.Env) -> bool:
+    return all(callable(getattr(type(base), name, None)) for name in ("snapshot", "restore"))
+
+
+def _parts(base: gymnasium.Env) -> Iterator[tuple[str, gymnasium.Env]]:
+    """Yield the environments that an environment holds, such as the ant of an ant maze."""
+    for name, value in vars(base).items():
+        if isinstance(value, gymnasium.Env):
+            yield name, value
+
+
+def _owns_simulation(base: Any) -> bool:
+    """Return whether ``base`` has a simulation that is not that of an environment it holds."""
+    return has_simulation(base) and not any(
+        has_simulation(part) and getattr(part, "data", None) is base.data
+        for _, part in _parts(base)
+    )
 
 
 def _wrappers(env: gymnasium.Env) -> Iterator[gymnasium.Wrapper]:
@@ -141,8 +195,8 @@ def _wrappers(env: gymnasium.Env) -> Iterator[gymnasium.Wrapper]:
     yield from reversed(stack)
 
 
-def _wrapper_key(wrapper: gymnasium.Wrapper) -> tuple[str, str]:
-    return type(wrapper).__module__.partition(".")[0], type(wrapper).__name__
+def _class_key(value: object) -> tuple[str, str]:
+    return type(value).__module__.partition(".")[0], type(value).__name__
 
 
 def _class_name(value: object) -> str:
@@ -152,31 +206,54 @@ def _class_name(value: object) -> str:
 def _obstacle(env: gymnasium.Env) -> str | None:
     """Return why the state of ``env`` is not fully known, or None when it is."""
     for wrapper in _wrappers(env):
-        if _wrapper_key(wrapper) not in _WRAPPERS:
+        if _class_key(wrapper) not in _WRAPPERS:
             return f"the state of the wrapper {_class_name(wrapper)} is not known"
-    base = env.unwrapped
+    return _attribute_obstacle(env.unwrapped)
+
+
+def _attribute_obstacle(base: gymnasium.Env) -> str | None:
+    if _saves_itself(base):
+        return None
     for name, value in vars(base).items():
-        constant = name in _CONSTANT or isinstance(value, gymnasium.Space)
+        if isinstance(value, gymnasium.Env):
+            if isinstance(value, gymnasium.Wrapper):
+                return f"it holds the wrapped environment {name!r}"
+            obstacle = _attribute_obstacle(value)
+            if obstacle is not None:
+                return f"in its {name!r}, {obstacle}"
+            continue
         simulation = name in ("model", "data") and has_simulation(base)
-        if not (constant or simulation or _is_plain(value)):
+        if not (name in _CONSTANT or simulation or _is_table(value) or _is_plain(value)):
             return f"its attribute {name!r} is a {type(value).__name__}, whose state is not known"
     return None
 
 
+def _is_table(value: Any) -> bool:
+    """Return whether a value never changes: a space, a module, a table made once."""
+    if isinstance(value, tuple) and value:
+        return all(map(_is_table, value))
+    return isinstance(value, (gymnasium.Space, ModuleType)) or _class_key(value) in _TABLES
+
+
 def _is_plain(value: Any) -> bool:
     if isinstance(value, (tuple, list)):
-        return all(_is_plain(item) for item in value)
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, set):
+        return all(isinstance(item, str) for item in value)
     return isinstance(value, _PLAIN) and getattr(value, "dtype", None) != np.dtype(object)
 
 
 def _state_attributes(base: gymnasium.Env) -> Iterator[tuple[str, Any]]:
     for name, value in vars(base).items():
-        if name not in _CONSTANT and _is_plain(value):
+        # A view into the simulation is saved with it, and must go on being one.
+        if name not in _CONSTANT and _is_plain(value) and not is_view(value, base):
             yield name, value
 
 
 def _wrapper_state(wrapper: gymnasium.Wrapper) -> dict[str, Any]:
-    state = {name: getattr(wrapper, name) for name in _WRAPPERS[_wrapper_key(wrapper)]}
+    state = {name: getattr(wrapper, name) for name in _WRAPPERS[_class_key(wrapper)]}
     for name, value in state.items():
         # Lists of a number per step or episode are long: an array is what a file stores well.
         state[name] = np.asarray(value) if isinstance(value, list) else _copy_dict(value)
@@ -186,7 +263,7 @@ def _wrapper_state(wrapper: gymnasium.Wrapper) -> dict[str, Any]:
 
 
 def _set_wrapper_state(wrapper: gymnasium.Wrapper, state: dict[str, Any]) -> None:
-    for name in _WRAPPERS[_wrapper_key(wrapper)]:
+    for name in _WRAPPERS[_class_key(wrapper)]:
         value = state[name]
         listed = isinstance(value, np.ndarray)
         setattr(wrapper, name, value.tolist() if listed else _copy_dict(value))
@@ -199,9 +276,13 @@ def _copy_dict(value: Any) -> Any:
 
 
 def _encode(value: Any) -> Any:
-    """Return ``value`` without tuples and numpy scalars, which files of numbers do not have."""
+    """Return ``value`` without tuples, sets and numpy scalars, which files do not have."""
     if isinstance(value, tuple):
         return {"tuple": [_encode(item) for item in value]}
+    if isinstance(value, set):
+        return {"set": sorted(value)}  # its order is no part of it, and differs between processes
+    if isinstance(value, dict):
+        return {"dict": {key: _encode(item) for key, item in value.items()}}
     if isinstance(value, list):
         return [_encode(item) for item in value]
     if isinstance(value, np.ndarray):
@@ -212,7 +293,10 @@ def _encode(value: Any) -> Any:
 
 def _decode(value: Any) -> Any:
     if isinstance(value, dict):
-        return tuple(_decode(item) for item in value["tuple"])
+        ((kind, items),) = value.items()
+        if kind == "dict":
+            return {key: _decode(item) for key, item in items.items()}
+        return set(items) if kind == "set" else tuple(_decode(item) for item in items)
     if isinstance(value, list):
         return [_decode(item) for item in value]
     if isinstance(value, np.ndarray):

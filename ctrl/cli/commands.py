@@ -154,9 +154,9 @@ def list_command(options: argparse.Namespace) -> Outcome:
 
         found = {name: listed.summary for name, listed in REWARDS.items()}
     elif options.what == "envs":
-        import envs
+        from ctrl.cli.environment_commands import list_environments
 
-        found = dict.fromkeys(envs.names(), "")
+        return list_environments()
     else:
         from ctrl.sb3.algorithms import ALGORITHMS
 
@@ -164,8 +164,6 @@ def list_command(options: argparse.Namespace) -> Outcome:
     width = max(map(len, found))
     for name, text in found.items():
         print(f"{name:<{width}}  {text}".rstrip())
-    if options.what == "envs":
-        print("Any other Gymnasium environment works by its own name.")
     return 0, {options.what: found}
 
 

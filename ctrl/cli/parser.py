@@ -57,6 +57,9 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each sets ``run`` to its function."""
     from ctrl.cli import commands
+    from ctrl.cli.compare_commands import add_compare
+    from ctrl.cli.environment_commands import add_environments
+    from ctrl.cli.study_commands import add_study
 
     parser = _Parser(prog="ctrl", description="Train policies with pluggable reward models.")
     parser.add_argument("--version", action="version", version=_version())
@@ -101,7 +104,10 @@ def build_parser() -> argparse.ArgumentParser:
     _trust(again)
     again.add_argument("--quiet", action="store_true", help="no progress bar")
 
+    add_study(add)
     _add_inspection(add)
+    add_compare(add)
+    add_environments(add)
     return parser
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, final
 
 import gymnasium
@@ -91,7 +91,7 @@ class BatchedVecEnv(ColumnarVecEnv):
                 self._books.load([column])
         return observation, step.reward.astype(np.float32), dones, infos
 
-    def info_columns(self) -> dict[str, np.ndarray]:
+    def info_columns(self, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
         """Return the simulator's quantities of the last step by name, each ``[B, ...]``."""
         return self._columns
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ctrl.alarms import Alarm, RewardAlarms
 from ctrl.sb3.recorder import Recorder
 from reward_models.errors import RewardError
 from reward_models.mix import MixedReward, RewardMix, column_metrics
@@ -32,6 +33,8 @@ class Books:
     Attributes:
         metrics: numbers of the latest rollout, by log key; empty until there is one.
         fresh: true while ``metrics`` have not been logged.
+        alarms: what looks wrong about the terms.
+        raised: alarms that were raised since somebody last emptied the list.
     """
 
     def __init__(self, *, mix: RewardMix, recorder: Recorder, concurrent: bool = False) -> None:
@@ -50,6 +53,8 @@ class Books:
         # Running sums of the open episodes: contribution of each term, task reward, length.
         self._open = np.zeros((columns, terms + 2))
         self._finished: deque[np.ndarray] = deque(maxlen=_EPISODES)
+        self.alarms = RewardAlarms(mix.names)
+        self.raised: list[Alarm] = []
 
     def collect(self, **learner: Any) -> tuple[Rollout, MixedReward]:
         """Reward what was recorded, let the models learn from it, and book it.
@@ -75,13 +80,14 @@ class Books:
                 "a term returned keep = 0 for some steps; SB3's losses cannot leave steps out. "
                 "Use a learner that honours keep.",
             )
-        self._book(rollout, mixed)
+        ended = self._book(rollout, mixed)
+        columns = column_metrics(mixed, rollout.mask)
+        self.raised += self.alarms.update(columns, ended)
         self.metrics = {
-            **{
-                f"reward/{key}": value for key, value in column_metrics(mixed, rollout.mask).items()
-            },
+            **{f"reward/{key}": value for key, value in columns.items()},
             **{f"reward/{key}": value for key, value in learned.items()},
             **self.returns(),
+            **{f"alarm/{kind}": count for kind, count in self.alarms.counts().items()},
         }
         self.fresh = True
         return rollout, mixed
@@ -96,7 +102,8 @@ class Books:
             pending, self._pending = self._pending, None
             self._late = pending.result()
 
-    def _book(self, rollout: Rollout, mixed: MixedReward) -> None:
+    def _book(self, rollout: Rollout, mixed: MixedReward) -> tuple[float, float] | None:
+        """Add up the episodes; return mean task and shaped return of those that ended here."""
         rows = np.empty((rollout.T, rollout.B, len(mixed.names) + 2))
         rows[..., :-2] = mixed.contributions().cpu().numpy()
         rows[..., -2] = rollout.reward.cpu().numpy()
@@ -104,11 +111,17 @@ class Books:
         done = rollout.done.cpu().numpy()
         sums = np.cumsum(rows, axis=0)
         before = np.zeros_like(self._open)
+        ended = []
         for t, column in np.argwhere(done):
-            self._finished.append(self._open[column] + sums[t, column] - before[column])
+            ended.append(self._open[column] + sums[t, column] - before[column])
             self._open[column] = 0.0
             before[column] = sums[t, column]
         self._open += sums[-1] - before
+        self._finished.extend(ended)
+        if not ended:
+            return None
+        mean = np.mean(ended, axis=0)
+        return float(mean[-2]), float(mean[:-2].sum())
 
     def returns(self) -> dict[str, float]:
         """Return the mean undiscounted returns of the last 100 finished episodes.
@@ -136,10 +149,16 @@ class Books:
         finished = (
             np.array(self._finished) if self._finished else np.zeros((0, self._open.shape[1]))
         )
-        return {"open": self._open.copy(), "finished": finished, "late": dict(self._late)}
+        return {
+            "open": self._open.copy(),
+            "finished": finished,
+            "late": dict(self._late),
+            "alarms": self.alarms.snapshot(),
+        }
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         """Continue from a snapshot."""
         self._open = np.array(tree["open"])
         self._late = dict(tree["late"])
         self._finished = deque(np.array(tree["finished"]), maxlen=_EPISODES)
+        self.alarms.restore(tree["alarms"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,25 @@ class RewardLogger(BaseCallback):
 
     Keys are those of ``Books.metrics``: ``reward/<term>/...`` for the latest rollout,
     ``return/...`` for the last 100 episodes. SB3's own ``rollout/ep_rew_mean`` stays the task
-    return.
+    return. An alarm is printed when it is raised, and written to a file.
+
+    Args:
+        alarms: JSON lines with ``step``, ``kind``, ``term`` and ``message``; None for no file.
     """
 
     books: Books
 
+    def __init__(self, alarms: Path | None = None) -> None:
+        super().__init__()
+        self.alarms = alarms
+
     def _on_training_start(self) -> None:
         self.books = books_of(self.model)
+        if self.alarms is not None and self.alarms.is_file():
+            # A resumed run raises again what came after its checkpoint.
+            rows = self.alarms.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [row for row in rows if json.loads(row)["step"] <= self.num_timesteps]
+            self.alarms.write_text("".join(kept), encoding="utf-8")
 
     def _on_step(self) -> bool:
         return True
@@ -38,6 +51,13 @@ class RewardLogger(BaseCallback):
         for key, value in self.books.metrics.items():
             self.logger.record(key, value)
         self.books.fresh = False
+        for alarm in self.books.raised:
+            tqdm.write(f"Alarm at step {self.num_timesteps} ({alarm.kind}): {alarm.message}")
+            if self.alarms is not None:
+                row = json.dumps({"step": self.num_timesteps, **alarm._asdict()})
+                with self.alarms.open("a", encoding="utf-8") as file:
+                    file.write(row + "\n")
+        self.books.raised.clear()
 
 
 class Progress(BaseCallback):

@@ -18,7 +18,8 @@ Arrays = Any
 
 _PER_STEP = ("action", "reward", "done", "truncated", "success")
 # What vector environments put into infos for the learner; never a quantity of the simulator.
-_BOOKKEEPING = {"terminal_observation", "TimeLimit.truncated", "episode", "is_success", "success"}
+_SUCCESS = ("is_success", "success")
+_BOOKKEEPING = {"terminal_observation", "TimeLimit.truncated", "episode", *_SUCCESS}
 
 
 class Recorder(VecEnvWrapper):
@@ -196,19 +197,27 @@ class Recorder(VecEnvWrapper):
         return rows
 
     def _record_infos(self, t: int, infos: list[dict[str, Any]]) -> None:
-        if self._record_success:
-            self._success[t] = [bool(i.get("is_success", i.get("success", False))) for i in infos]
-        names = self._quantities
-        if self._all_state:
-            names = tuple(sorted(set(names) | set(_numeric(infos[0]))))
-        if not names:
+        if not (self._record_success or self._all_state or self._quantities):
             return
         venv: Any = self.venv
-        columns = venv.info_columns() if self._fast_infos else {}
+        wanted = None if self._all_state else (*_SUCCESS, *self._quantities)
+        columns = venv.info_columns(wanted) if self._fast_infos else {}
+        if self._record_success:
+            flags = columns.get("is_success", columns.get("success"))
+            self._success[t] = (
+                [bool(i.get("is_success", i.get("success", False))) for i in infos]
+                if flags is None
+                else flags
+            )
+        names = self._quantities
+        if self._all_state:
+            names = tuple(sorted({*names, *_numeric(infos[0]), *_numeric(columns)}))
+        if not names:
+            return
         for name in names:
             values = columns.get(name)
             if values is None:
-                values = np.array([_quantity(info, name) for info in infos])
+                values = np.array([_quantity(info, name, venv) for info in infos])
             if name not in self._state:
                 self._state[name] = np.zeros((self._capacity, *values.shape), dtype=values.dtype)
             self._state[name][t] = values
@@ -324,13 +333,14 @@ def _numeric(info: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _quantity(info: Mapping[str, Any], name: str) -> Any:
+def _quantity(info: Mapping[str, Any], name: str, venv: Any) -> Any:
     state = info.get("state", {})
     if name in state:
         return state[name]
     if name in info:
         return info[name]
+    columns = venv.info_columns() if _has(venv, "info_columns") else {}
     raise UnknownNameError(
         "simulator quantity (a reward asked for it by this name)", name,
-        {*_numeric(info), *(state if isinstance(state, Mapping) else ())},
+        {*_numeric(info), *columns, *(state if isinstance(state, Mapping) else ())},
     )  # fmt: skip

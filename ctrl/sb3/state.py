@@ -20,7 +20,6 @@ from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from ctrl.sb3.model import books_of
-from ctrl.sb3.vec_env import ColumnarVecEnv
 from envs import SnapshotError
 from reward_models.errors import UserError
 
@@ -264,7 +263,7 @@ def _restore_exploration(model: Any, tree: dict[str, torch.Tensor] | None) -> No
 def _environments_state(model: Any) -> Any:
     """Return the simulators' state, or None where it cannot be had."""
     base = model.env.unwrapped
-    if not isinstance(base, ColumnarVecEnv):
+    if not hasattr(base, "snapshot"):
         return None
     try:
         return base.snapshot()

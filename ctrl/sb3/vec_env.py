@@ -1,14 +1,14 @@
-"""Fast vector environments for Stable-Baselines3, all in one process.
+"""Fast vector environments for Stable-Baselines3.
 
-`make_vec_env` picks one of two: `BatchedVecEnv` for the MuJoCo tasks that have a batched form, and
-`InProcessVecEnv` for everything else. Both return what SB3's ``DummyVecEnv`` returns, bit for bit.
+`make_vec_env` picks one: `BatchedVecEnv` for the MuJoCo tasks that have a batched form,
+`VectorVecEnv` for tasks that are vectorised natively, and `InProcessVecEnv` for everything else.
 """
 
 from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, final
 
 import gymnasium
@@ -18,11 +18,12 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 import envs
+from ctrl.sb3.info_columns import info_columns
+from ctrl.sb3.vector_vec_env import VectorVecEnv
+from envs.actions import check_actions
 from envs.threads import ThreadTeam, available_cpus
 
-BACKENDS = ("auto", "batched", "threads", "dummy")
-# What a vector environment itself puts into infos, as opposed to quantities of the simulator.
-BOOKKEEPING = frozenset({"terminal_observation", "TimeLimit.truncated", "episode"})
+BACKENDS = ("auto", "batched", "vector", "threads", "processes", "envpool", "dummy")
 # Below this many copies numpy's fixed cost per call outweighs what a batch saves (measured).
 _MIN_BATCH = 4
 
@@ -56,11 +57,14 @@ class ColumnarVecEnv(DummyVecEnv, ABC):
         """How many threads step the environments, including the caller."""
 
     @abstractmethod
-    def info_columns(self) -> dict[str, np.ndarray]:
+    def info_columns(self, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
         """Return the simulator's quantities of the last step by name, each ``[B, ...]``.
 
         These are the numbers and arrays that every environment put into its ``info``, without
-        `BOOKKEEPING`. Empty before the first step.
+        what the vector environment adds. Empty before the first step.
+
+        Args:
+            names: only these, as far as they are there; None for all. Others may be in the result.
         """
 
     def snapshot(self) -> dict[str, Any]:
@@ -132,7 +136,7 @@ class InProcessVecEnv(ColumnarVecEnv):
         self._truncated = np.zeros(self.num_envs, dtype=bool)
         # Where an episode ended: the final observation, until the arrays of the step are made.
         self._final: list[Any] = [None] * self.num_envs
-        self._columns: dict[str, np.ndarray] | None = {}
+        self._infos: list[dict[str, Any]] = []
 
     @property
     def threads(self) -> int:
@@ -141,6 +145,7 @@ class InProcessVecEnv(ColumnarVecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Step every environment with the actions of `step_async`; see ``DummyVecEnv``."""
+        check_actions(self.actions, self.action_space, self.num_envs)
         self._team.run(self._jobs)
         self.terminated = self._terminated.copy()
         self.truncated = self._truncated & ~self._terminated
@@ -148,24 +153,17 @@ class InProcessVecEnv(ColumnarVecEnv):
         observation = self._obs_from_buf()
         self.next_observation = self._successors(dones)
         infos, self.buf_infos = self.buf_infos, [{} for _ in range(self.num_envs)]
-        self._infos, self._columns = infos, None
+        self._infos = infos
         return observation, self.buf_rews.copy(), dones, infos
 
-    def info_columns(self) -> dict[str, np.ndarray]:
+    def info_columns(self, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
         """Return the simulator's quantities of the last step by name, each ``[B, ...]``."""
-        if self._columns is None:
-            self._columns = {
-                key: np.array(values)
-                for key in self._infos[0]
-                if key not in BOOKKEEPING and all(key in info for info in self._infos)
-                if _stackable(values := [info[key] for info in self._infos])
-            }
-        return self._columns
+        return info_columns(self._infos, names) if self._infos else {}
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         """Continue where `snapshot` was taken; see `ColumnarVecEnv`."""
         super().restore(tree)
-        self._columns = {}
+        self._infos = []
 
     def close(self) -> None:
         """Close the environments and end the threads."""
@@ -225,21 +223,22 @@ def make_vec_env(
     env_kwargs: Mapping[str, Any] | None = None,
     backend: str = "auto",
 ) -> VecEnv:
-    """Make ``n_envs`` copies of an environment, each inside SB3's ``Monitor``.
+    """Make ``n_envs`` columns of an environment; each reports its episodes as SB3's ``Monitor``.
 
-    As SB3's own function of this name, copy ``i`` gets ``seed + i`` at its first reset, and its
-    action space is seeded with the same number.
+    As SB3's own function of this name, column ``i`` gets ``seed + i`` at its first reset.
 
     Args:
         name: see `envs.make`.
-        n_envs: how many copies, B; at least 1.
-        seed: of the first copy; None draws a seed from numpy's global generator.
-        threads: how many threads step, including the caller; by default one per processor where
-            the simulator gains from it, else 1.
+        n_envs: how many columns, B; at least 1. Every agent is one.
+        seed: of the first column; None draws a seed from numpy's global generator.
+        threads: how many threads (or processes, for that backend) step, including the caller; by
+            default one per processor where the simulator gains from it, else 1.
         env_kwargs: arguments of the environment.
-        backend: ``"batched"``: `BatchedVecEnv`; ``"threads"``: `InProcessVecEnv`; ``"dummy"``:
-            SB3's ``DummyVecEnv``; ``"auto"``: ``"batched"`` where the task has a batched form and
-            there are at least 4 copies, which is where it pays; else ``"threads"``.
+        backend: ``"batched"``: `BatchedVecEnv`; ``"vector"``: the natively vectorised form of the
+            task; ``"threads"``: `InProcessVecEnv`; ``"processes"``: `ProcessVecEnv`;
+            ``"envpool"``: EnvPool, where it is installed; ``"dummy"``: SB3's ``DummyVecEnv``;
+            ``"auto"``: ``"vector"`` where there is one, ``"batched"`` where there is one and there
+            are at least 4 columns, which is where it pays; else ``"threads"``.
 
     Returns:
         The vector environment, seeded and not yet reset.
@@ -249,20 +248,39 @@ def make_vec_env(
         envs.EnvironmentNameError: when no environment has this name.
         envs.MissingSimulatorError: when its simulator is not installed.
         envs.BatchingError: when ``"batched"`` was asked for and the task has no batched form.
+        envs.VectorizationError: when there is no vectorised form, or not of so many columns.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}.")
     if n_envs < 1:
         raise ValueError(f"n_envs must be at least 1, got {n_envs}.")
+    options = dict(env_kwargs or {})
+    if backend == "processes":
+        from ctrl.sb3.process_vec_env import make_process_vec_env
+
+        return make_process_vec_env(
+            name, n_envs=n_envs, seed=seed, processes=threads, env_kwargs=options
+        )
+    if backend == "envpool":
+        from envs.mujoco.envpool_backend import make_envpool
+
+        return _seeded(
+            VectorVecEnv(make_envpool(name, n_envs, threads=threads, seed=seed, **options)), seed
+        )
+    if backend == "vector" or (backend == "auto" and envs.has_vector(name)):
+        return _seeded(VectorVecEnv(envs.make_vec(name, n_envs, **options)), seed)
 
     def make(column: int) -> gymnasium.Env:
-        env = envs.make(name, **(env_kwargs or {}))
+        env = envs.make(name, **options)
         if seed is not None:
             env.action_space.seed(seed + column)
         return Monitor(env)
 
     made = [make(column) for column in range(n_envs)]
-    venv = _vec_env([_returning(env) for env in made], made[0], threads, backend)
+    return _seeded(_vec_env([_returning(env) for env in made], made[0], threads, backend), seed)
+
+
+def _seeded(venv: VecEnv, seed: int | None) -> VecEnv:
     venv.seed(seed)
     return venv
 
@@ -302,13 +320,3 @@ def _detached(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.copy()
     return copy.deepcopy(value) if isinstance(value, (dict, list, set)) else value
-
-
-def _stackable(values: list[Any]) -> bool:
-    """Return whether the values are numbers, or numeric arrays of one shape."""
-    if not all(
-        isinstance(value, (bool, int, float, np.number, np.bool_, np.ndarray)) for value in values
-    ):
-        return False
-    arrays = [np.asarray(value) for value in values]
-    return all(array.shape == arrays[0].shape and array.dtype.kind in "biuf" for array in arrays)

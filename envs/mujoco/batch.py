@@ -10,8 +10,10 @@ from envs.errors import BatchingError
 from envs.mujoco.batched import BatchedTask
 from envs.mujoco.batched_goal import (
     BatchedHalfCheetahGoal,
+    BatchedHalfCheetahLure,
     BatchedHalfCheetahSparse,
     BatchedHopperGoal,
+    BatchedHopperSparse,
 )
 from envs.mujoco.planar import (
     BatchedHalfCheetah,
@@ -26,9 +28,11 @@ _TASKS: tuple[type[BatchedTask], ...] = (
     BatchedAnt,
     BatchedHalfCheetah,
     BatchedHalfCheetahGoal,
+    BatchedHalfCheetahLure,
     BatchedHalfCheetahSparse,
     BatchedHopper,
     BatchedHopperGoal,
+    BatchedHopperSparse,
     BatchedHumanoid,
     BatchedInvertedPendulum,
     BatchedSwimmer,

@@ -18,13 +18,20 @@ import numpy as np
 from gymnasium.envs.mujoco.mujoco_env import MujocoEnv
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
+from envs.actions import CheckAction, check_actions
 from envs.errors import BatchingError
+from envs.mujoco.episodic import EpisodicReturn
 from envs.threads import Job, ThreadTeam
 
 # MuJoCo's Python package is compiled and has no type information.
 mujoco: Any = importlib.import_module("mujoco")
 
+# Functions that return a live view of an array of an environment's simulation.
+Readers = Sequence[Callable[[Any], np.ndarray]]
+
 _NO_LIMIT = np.iinfo(np.int64).max
+# Wrappers that are not needed in a step: the batch does what they do.
+_PASSIVE = (TimeLimit, OrderEnforcing, PassiveEnvChecker, CheckAction, EpisodicReturn)
 
 
 class BatchedStep(NamedTuple):
@@ -83,6 +90,10 @@ class BatchedTask(ABC):
         self._bases: list[Any] = [env.unwrapped for env in envs]
         self._time_limits = [_time_limit(env) for env in envs]
         self._order = [_order_enforcing(env) for env in envs]
+        self._episodic = [_episodic(env) for env in envs]
+        if len({type(wrapper) for wrapper in self._episodic}) > 1:
+            raise BatchingError("Only some environments of the batch withhold their rewards.")
+        self._earned = np.zeros(len(envs))
         self._limit = np.array(
             [limit._max_episode_steps if limit else _NO_LIMIT for limit in self._time_limits]
         )
@@ -93,6 +104,7 @@ class BatchedTask(ABC):
         self._parameter("frame_skip")
         first = self._bases[0]
         self.dt: float = first.dt
+        self._action_space: gymnasium.Space = first.action_space
         self._actions = np.empty((len(envs), first.model.nu))
         self._jobs = [_job(base, row) for base, row in zip(self._bases, self._actions, strict=True)]
         self._before = Gather(self._bases, *self._read_before())
@@ -123,14 +135,10 @@ class BatchedTask(ABC):
 
         Raises:
             gymnasium.error.ResetNeeded: when a copy was never reset.
-            ValueError: when ``actions`` has the wrong shape.
+            envs.errors.ActionError: when ``actions`` has the wrong shape or a number that is not
+                finite.
         """
-        actions = np.ascontiguousarray(actions)
-        if actions.shape != self._actions.shape:
-            raise ValueError(
-                f"Expected actions of shape {self._actions.shape} (environments, actuators), "
-                f"got {actions.shape}."
-            )
+        actions = np.ascontiguousarray(check_actions(actions, self._action_space, self.num_envs))
         if not self._ready:
             self._check_reset()
         before = self._before.read()
@@ -138,40 +146,44 @@ class BatchedTask(ABC):
         self._team.run(self._jobs)
         self._elapsed += 1
         outcome = self._outcome(actions, before, self._after.read())
-        return BatchedStep(
-            outcome.observation,
-            outcome.reward,
-            outcome.terminated,
-            self._elapsed >= self._limit,
-            outcome.info,
-        )
+        truncated = self._elapsed >= self._limit
+        reward, info = outcome.reward, outcome.info
+        if self._episodic[0] is not None:
+            reward = self._withhold(reward, outcome.terminated | truncated)
+            info = {**info, "dense_reward": outcome.reward}
+        return BatchedStep(outcome.observation, reward, outcome.terminated, truncated, info)
 
     def load(self, columns: Iterable[int] | None = None) -> None:
-        """Read the step counts of the ``TimeLimit`` wrappers.
+        """Read the step counts of the ``TimeLimit`` wrappers, and the rewards withheld so far.
 
         To be called after environments were reset or restored, with their columns (default: all).
         """
         for column in range(self.num_envs) if columns is None else columns:
             limit = self._time_limits[column]
             self._elapsed[column] = (limit._elapsed_steps or 0) if limit else 0
+            episodic = self._episodic[column]
+            self._earned[column] = episodic._earned if episodic else 0.0
 
     def store(self) -> None:
-        """Write the step counts into the ``TimeLimit`` wrappers, for whoever reads them there."""
+        """Write what `load` reads back into the wrappers, for whoever reads it there."""
         for limit, elapsed in zip(self._time_limits, self._elapsed.tolist(), strict=True):
             if limit is not None and limit._elapsed_steps is not None:
                 limit._elapsed_steps = elapsed
+        for episodic, earned in zip(self._episodic, self._earned.tolist(), strict=True):
+            if episodic is not None:
+                episodic._earned = earned
 
     def close(self) -> None:
         """End the threads. The environments are left open."""
         self._team.close()
 
-    @abstractmethod
-    def _read_before(self) -> Sequence[Callable[[Any], np.ndarray]]:
-        """Return readers of what is needed from before the step: environment -> a live view."""
+    def _read_before(self) -> Readers:
+        """Return readers of what is needed from before the step; by default the x position."""
+        return [read_x]
 
-    @abstractmethod
-    def _read_after(self) -> Sequence[Callable[[Any], np.ndarray]]:
-        """Return readers of what is needed from after the step: environment -> a live view."""
+    def _read_after(self) -> Readers:
+        """Return readers of what is needed from after the step; by default qpos and qvel."""
+        return [read_qpos, read_qvel]
 
     @abstractmethod
     def _outcome(
@@ -193,6 +205,13 @@ class BatchedTask(ABC):
                 f"All environments of a batch must have the same {name.strip('_')}, got {values}."
             )
         return values[0]
+
+    def _withhold(self, dense: np.ndarray, ended: np.ndarray) -> np.ndarray:
+        """Return the rewards of `EpisodicReturn`, ``[B]``: the sum at the end, else 0."""
+        self._earned += dense
+        reward = np.where(ended, self._earned, 0.0)
+        self._earned[ended] = 0.0
+        return reward
 
     def _check_reset(self) -> None:
         if any(wrapper is not None and not wrapper.has_reset for wrapper in self._order):
@@ -222,6 +241,21 @@ class Gather:
             return []
         matrix = np.concatenate(self._views).reshape(self._shape)
         return [matrix[:, columns] for columns in self._slices]
+
+
+def read_x(env: Any) -> np.ndarray:
+    """Read the x position, ``[1]``."""
+    return env.data.qpos[:1]
+
+
+def read_qpos(env: Any) -> np.ndarray:
+    """Read all positions, ``[nq]``."""
+    return env.data.qpos
+
+
+def read_qvel(env: Any) -> np.ndarray:
+    """Read all velocities, ``[nv]``."""
+    return env.data.qvel
 
 
 def times(weight: float, column: np.ndarray) -> np.ndarray:
@@ -265,10 +299,15 @@ def _job(base: Any, action: np.ndarray) -> Job:
 def _obstacle(env: gymnasium.Env, task: type[BatchedTask]) -> str | None:
     """Return why ``env`` cannot be stepped by ``task``, or None."""
     for wrapper in _wrappers(env):
-        if type(wrapper) not in (TimeLimit, OrderEnforcing, PassiveEnvChecker):
+        if type(wrapper) not in _PASSIVE:
             return f"its wrapper {type(wrapper).__name__} has to see every step"
     if sum(isinstance(wrapper, TimeLimit) for wrapper in _wrappers(env)) > 1:
         return "it has more than one TimeLimit"
+    kinds = [type(wrapper) for wrapper in _wrappers(env)]
+    if EpisodicReturn in kinds and TimeLimit in kinds[: kinds.index(EpisodicReturn)]:
+        return "its time limit is outside of EpisodicReturn"
+    if kinds.count(EpisodicReturn) > 1:
+        return "it has more than one EpisodicReturn"
     if type(env.unwrapped) is not task.environment:
         return f"it is a {type(env.unwrapped).__name__}, expected {task.environment.__name__}"
     if env.unwrapped.render_mode == "human":
@@ -284,6 +323,10 @@ def _wrappers(env: gymnasium.Env) -> Iterator[gymnasium.Wrapper]:
 
 def _time_limit(env: gymnasium.Env) -> Any:
     return next((wrapper for wrapper in _wrappers(env) if type(wrapper) is TimeLimit), None)
+
+
+def _episodic(env: gymnasium.Env) -> EpisodicReturn | None:
+    return next((one for one in _wrappers(env) if isinstance(one, EpisodicReturn)), None)
 
 
 def _order_enforcing(env: gymnasium.Env) -> Any:

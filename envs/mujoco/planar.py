@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, final
+from collections.abc import Sequence
+from typing import final
 
 import gymnasium
 import numpy as np
@@ -13,24 +13,7 @@ from gymnasium.envs.mujoco.inverted_pendulum_v5 import InvertedPendulumEnv
 from gymnasium.envs.mujoco.swimmer_v5 import SwimmerEnv
 from gymnasium.envs.mujoco.walker2d_v5 import Walker2dEnv
 
-from envs.mujoco.batched import BatchedTask, Outcome, norm, squared_sum, times
-
-Readers = Sequence[Callable[[Any], np.ndarray]]
-
-
-def read_x(env: Any) -> np.ndarray:
-    """Read the x position, ``[1]``."""
-    return env.data.qpos[:1]
-
-
-def read_qpos(env: Any) -> np.ndarray:
-    """Read all positions, ``[nq]``."""
-    return env.data.qpos
-
-
-def read_qvel(env: Any) -> np.ndarray:
-    """Read all velocities, ``[nv]``."""
-    return env.data.qvel
+from envs.mujoco.batched import BatchedTask, Outcome, Readers, norm, squared_sum, times
 
 
 @final
@@ -44,12 +27,6 @@ class BatchedHalfCheetah(BatchedTask):
         self._forward_weight = self._parameter("_forward_reward_weight")
         self._ctrl_weight = self._parameter("_ctrl_cost_weight")
         self._skip = int(self._parameter("_exclude_current_positions_from_observation"))
-
-    def _read_before(self) -> Readers:
-        return [read_x]
-
-    def _read_after(self) -> Readers:
-        return [read_qpos, read_qvel]
 
     def _outcome(
         self, actions: np.ndarray, before: list[np.ndarray], after: list[np.ndarray]
@@ -79,12 +56,6 @@ class BatchedHopper(BatchedTask):
         super().__init__(envs, threads)
         self._gait = Gait(self, state_range=self._parameter("_healthy_state_range"))
 
-    def _read_before(self) -> Readers:
-        return [read_x]
-
-    def _read_after(self) -> Readers:
-        return [read_qpos, read_qvel]
-
     def _outcome(
         self, actions: np.ndarray, before: list[np.ndarray], after: list[np.ndarray]
     ) -> Outcome:
@@ -100,12 +71,6 @@ class BatchedWalker2d(BatchedTask):
     def __init__(self, envs: Sequence[gymnasium.Env], threads: int = 1) -> None:
         super().__init__(envs, threads)
         self._gait = Gait(self, state_range=None)
-
-    def _read_before(self) -> Readers:
-        return [read_x]
-
-    def _read_after(self) -> Readers:
-        return [read_qpos, read_qvel]
 
     def _outcome(
         self, actions: np.ndarray, before: list[np.ndarray], after: list[np.ndarray]
@@ -145,6 +110,10 @@ class Gait:
             result &= ((low < state) & (state < high)).all(axis=1)
         return result
 
+    def fallen(self, healthy: np.ndarray) -> np.ndarray:
+        """Return which copies terminate, ``[B]``, given those that are upright."""
+        return ~healthy & self._terminate
+
     def observation(self, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
         """Return positions and clipped velocities, ``[B, D]``."""
         return np.concatenate([qpos[:, self._skip :], np.clip(qvel, -10, 10)], axis=1)
@@ -167,8 +136,8 @@ class Gait:
             "reward_ctrl": -cost,
             "reward_survive": survive,
         }
-        terminated = ~is_healthy & self._terminate
-        return Outcome(self.observation(qpos, qvel), (forward + survive) - cost, terminated, info)
+        reward = (forward + survive) - cost
+        return Outcome(self.observation(qpos, qvel), reward, self.fallen(is_healthy), info)
 
 
 @final
@@ -185,9 +154,6 @@ class BatchedSwimmer(BatchedTask):
 
     def _read_before(self) -> Readers:
         return [lambda env: env.data.qpos[:2]]
-
-    def _read_after(self) -> Readers:
-        return [read_qpos, read_qvel]
 
     def _outcome(
         self, actions: np.ndarray, before: list[np.ndarray], after: list[np.ndarray]
@@ -218,9 +184,6 @@ class BatchedInvertedPendulum(BatchedTask):
 
     def _read_before(self) -> Readers:
         return []
-
-    def _read_after(self) -> Readers:
-        return [read_qpos, read_qvel]
 
     def _outcome(
         self, actions: np.ndarray, before: list[np.ndarray], after: list[np.ndarray]

@@ -8,7 +8,7 @@ Importing this module imports MuJoCo; `envs.make` does so when one of the tasks 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar, final
 
 import numpy as np
 from gymnasium import utils
@@ -18,7 +18,16 @@ from gymnasium.envs.mujoco.hopper_v5 import HopperEnv
 # Gymnasium declares numpy floats for the reward and for everything in info, and returns others too.
 StepResult = tuple[np.ndarray, float, bool, bool, dict[str, Any]]
 
+MOVEMENT = {
+    "x_position": "x of the torso, m",
+    "x_velocity": "mean forward velocity over the step, m/s",
+}
+SUCCESS = {"is_success": "the goal is reached"}
+# What Hopper-v5 puts into the info of a reset.
+_HEIGHT = {"z_distance_from_origin": "height of the torso above its starting height, m"}
 
+
+@final
 class HalfCheetahGoalEnv(HalfCheetahEnv):
     """HalfCheetah that has to carry its torso to ``x >= goal``.
 
@@ -43,8 +52,10 @@ class HalfCheetahGoalEnv(HalfCheetahEnv):
         ValueError: when ``goal`` is not a positive finite number.
     """
 
+    info_keys: ClassVar[dict[str, str]] = {**MOVEMENT, **SUCCESS}
+
     def __init__(self, goal: float = 5.0, frame_skip: int = 10, **kwargs: Any) -> None:
-        self.goal = _positive("goal", goal)
+        self.goal = positive("goal", goal)
         fixed = {"frame_skip": frame_skip, "exclude_current_positions_from_observation": False}
         super().__init__(**{**kwargs, **fixed})
         utils.EzPickle.__init__(self, goal=goal, frame_skip=frame_skip, **kwargs)
@@ -55,6 +66,7 @@ class HalfCheetahGoalEnv(HalfCheetahEnv):
         return observation, *_goal_outcome(dense, self.goal)
 
 
+@final
 class HopperGoalEnv(HopperEnv):
     """Hopper that has to carry its torso to ``x >= goal`` without falling.
 
@@ -78,8 +90,10 @@ class HopperGoalEnv(HopperEnv):
         ValueError: when ``goal`` is not a positive finite number.
     """
 
+    info_keys: ClassVar[dict[str, str]] = {**MOVEMENT, **SUCCESS, **_HEIGHT}
+
     def __init__(self, goal: float = 1.0, **kwargs: Any) -> None:
-        self.goal = _positive("goal", goal)
+        self.goal = positive("goal", goal)
         super().__init__(**{**kwargs, "exclude_current_positions_from_observation": False})
         utils.EzPickle.__init__(self, goal=goal, **kwargs)
 
@@ -90,6 +104,7 @@ class HopperGoalEnv(HopperEnv):
         return observation, reward, reached or fallen, truncated, info
 
 
+@final
 class HalfCheetahSparseEnv(HalfCheetahEnv):
     """HalfCheetah that is rewarded only while it runs faster than a threshold.
 
@@ -110,30 +125,65 @@ class HalfCheetahSparseEnv(HalfCheetahEnv):
         ValueError: when ``threshold`` is not a positive finite number.
     """
 
+    info_keys: ClassVar[dict[str, str]] = MOVEMENT
+
     def __init__(self, threshold: float = 1.0, **kwargs: Any) -> None:
-        self.threshold = _positive("threshold", threshold)
+        self.threshold = positive("threshold", threshold)
         super().__init__(**kwargs)
         utils.EzPickle.__init__(self, threshold=threshold, **kwargs)
 
     def step(self, action: np.ndarray) -> StepResult:  # type: ignore[override]
         """Advance 0.05 s; see the class for the reward, the end of an episode and ``info``."""
         observation, _, _, _, dense = super().step(action)
-        info = {"x_position": dense["x_position"], "x_velocity": dense["x_velocity"]}
+        info = {name: dense[name] for name in MOVEMENT}
         return observation, float(dense["x_velocity"] > self.threshold), False, False, info
+
+
+@final
+class HopperSparseEnv(HopperEnv):
+    """Hopper that is rewarded only while it moves faster than a threshold without falling.
+
+    Observation: float64 ``[11]`` and action ``[3]``, both as in ``Hopper-v5``; one step is 0.008 s.
+
+    Reward: exactly 1.0 on a step whose mean forward velocity exceeds ``threshold`` (m/s, strictly)
+    and after which the hopper has not fallen (``is_healthy`` of ``Hopper-v5``), else 0.0. Falling
+    terminates; ``HopperSparse-v0`` truncates after 1000 steps, so its return is the number of fast
+    steps, between 0 and 1000. Standing still pays nothing, unlike in ``Hopper-v5``.
+
+    ``info`` of a step: ``x_position`` (m) and ``x_velocity`` (m/s, mean over the step). ``info`` of
+    a reset: that of ``Hopper-v5``.
+
+    Args:
+        threshold: velocity in m/s above which a step is rewarded; finite and positive.
+        **kwargs: passed on to Gymnasium's ``HopperEnv``. Its reward weights have no effect.
+
+    Raises:
+        ValueError: when ``threshold`` is not a positive finite number.
+    """
+
+    info_keys: ClassVar[dict[str, str]] = {**MOVEMENT, **_HEIGHT}
+
+    def __init__(self, threshold: float = 1.0, **kwargs: Any) -> None:
+        self.threshold = positive("threshold", threshold)
+        super().__init__(**kwargs)
+        utils.EzPickle.__init__(self, threshold=threshold, **kwargs)
+
+    def step(self, action: np.ndarray) -> StepResult:  # type: ignore[override]
+        """Advance 0.008 s; see the class for the reward, the end of an episode and ``info``."""
+        observation, _, fallen, _, dense = super().step(action)
+        info = {name: dense[name] for name in MOVEMENT}
+        reward = float(dense["x_velocity"] > self.threshold and self.is_healthy)
+        return observation, reward, fallen, False, info
 
 
 def _goal_outcome(dense: dict[str, Any], goal: float) -> tuple[float, bool, bool, dict[str, Any]]:
     """Turn the dense task's info into ``(reward, terminated, truncated, info)``."""
     reached = bool(dense["x_position"] >= goal)
-    info = {
-        "x_position": dense["x_position"],
-        "x_velocity": dense["x_velocity"],
-        "is_success": reached,
-    }
+    info = {**{name: dense[name] for name in MOVEMENT}, "is_success": reached}
     return float(reached), reached, False, info
 
 
-def _positive(name: str, value: float) -> float:
+def positive(name: str, value: float) -> float:
     """Return ``value`` as a float, or raise when it is not positive and finite."""
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a positive finite number of SI units, got {value!r}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, final
 
 import gymnasium
@@ -10,10 +10,16 @@ import numpy as np
 from gymnasium.envs.mujoco.ant_v5 import AntEnv
 from gymnasium.envs.mujoco.humanoid_v5 import HumanoidEnv
 
-from envs.mujoco.batched import BatchedTask, Outcome, norm, squared_sum, times
-from envs.mujoco.planar import read_qpos, read_qvel
-
-Readers = Sequence[Callable[[Any], np.ndarray]]
+from envs.mujoco.batched import (
+    BatchedTask,
+    Outcome,
+    Readers,
+    norm,
+    read_qpos,
+    read_qvel,
+    squared_sum,
+    times,
+)
 
 
 @final

@@ -34,6 +34,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env as sb3_make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
+from ctrl.benchmarks.timing import others_seconds
 from ctrl.sb3.vec_env import make_vec_env
 from envs.threads import available_cpus
 
@@ -206,16 +207,6 @@ def in_turns(turns: Mapping[str, Callable[[], None]], repeats: int, steps: int) 
         "other_cpus": busy,
         "ratios": {name: [round(value, 3) for value in row] for name, row in ratios.items()},
     }
-
-
-def others_seconds() -> float | None:
-    """Return the processor time of all other processes since the start, None if unknown."""
-    stat = Path("/proc/stat")
-    if not stat.exists():
-        return None
-    user, nice, system = (int(field) for field in stat.read_text().split()[1:4])
-    own = os.times()
-    return (user + nice + system) / os.sysconf("SC_CLK_TCK") - own.user - own.system
 
 
 def show(title: str, result: dict[str, Any]) -> None:

@@ -27,3 +27,17 @@ def progress(observation: Tensor) -> Tensor:
         ``[...]``.
     """
     return observation[..., 0]
+
+
+def upright(next_observation: Tensor) -> Tensor:
+    """How far the cheetah's torso leans, as a cost.
+
+    A cheetah on its back can slide forwards, and gradient ascent on speed alone often ends there.
+
+    Args:
+        next_observation: ``[T, B, 17]`` of ``HalfCheetah-v5``; number 1 is the pitch in radians.
+
+    Returns:
+        ``cos(pitch) - 1``, ``[T, B]`` in [-2, 0]: 0 when level, -2 upside down.
+    """
+    return next_observation[..., 1].cos() - 1.0

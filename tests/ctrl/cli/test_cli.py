@@ -3,7 +3,9 @@
 import csv
 import json
 import pickle
+import sys
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -165,6 +167,11 @@ def test_that_lists_name_what_exists(what, capsys):
         (["plot", "nowhere"], "nowhere"),
         (["list", "env"], "Did you mean 'envs'"),
         (["check-reward", "rdn", "--env", "Hopper-v5"], "Did you mean 'rnd'"),
+        (["check-env", "Hoper-v5"], "Did you mean 'Hopper-v5'"),
+        (["check-env", "Pendulum-v1", "gg=3"], "Did you mean 'g'"),
+        (["check-env", "Pendulum-v1", "--steps", "3"], "steps must be at least 20"),
+        (["bench", "envs", "--families", "mujocco"], "Did you mean 'mujoco'"),
+        (["bench", "envs", "--seconds", "0"], "--seconds must be positive"),
     ],
 )  # fmt: skip
 def test_that_mistakes_end_with_code_2_and_the_nearest_name(inside, capsys, words, hint):
@@ -212,3 +219,68 @@ def test_that_check_reward_reports_every_violation(inside, capsys):
     assert main(["check-reward", "mine.py:fast", "--env", "Hopper-v5"]) == 0
     assert main(["check-reward", "potential:mine.py:height", "--env", "Hopper-v5"]) == 0
     assert "potential_optimum" in capsys.readouterr().out
+
+
+BROKEN_TASK = """
+import gymnasium, numpy as np
+from gymnasium import spaces
+
+class Untidy(gymnasium.Env):
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+    def __init__(self, scale=1.0):
+        self.scale = scale
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+    def step(self, action):
+        return np.full(1, self.scale * np.random.random(), np.float32), 0.0, False, False, {}
+
+gymnasium.register("Untidy-v0", entry_point=Untidy, max_episode_steps=20)
+"""
+
+
+@pytest.fixture
+def untidy(inside, monkeypatch):
+    (inside / "untidy_task.py").write_text(BROKEN_TASK)
+    monkeypatch.syspath_prepend(inside)
+    yield "untidy_task:Untidy-v0"
+    gymnasium.registry.pop("Untidy-v0", None)
+    sys.modules.pop("untidy_task", None)
+
+
+def test_that_check_env_lists_every_violation_and_ends_with_code_1(untidy, capsys):
+    command = ["check-env", untidy, "--steps", "60", "--resets", "50", "--json"]
+    assert main([*command, "scale=3"]) == 1
+    captured = capsys.readouterr().out
+    found = json.loads(captured.splitlines()[-1])
+    rules = {violation["rule"] for violation in found["violations"]}
+    assert {"observation", "seeding", "global_random"} <= rules
+    assert not found["ok"]
+    assert all(f"FAILED {rule}" in captured for rule in rules)
+    assert main(["check-env", "Pendulum-v1", "g=3", *command[2:-1]]) == 0
+    assert "keeps the contract" in capsys.readouterr().out
+
+
+def test_that_environments_are_listed_by_family_with_what_is_missing(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "RocketSim", None)
+    assert main(["list", "envs", "--json"]) == 0
+    out = capsys.readouterr().out
+    families = json.loads(out.splitlines()[-1])["families"]
+    assert families["mujoco"]["installed"]
+    assert not families["rocket_league"]["installed"]
+    assert "HopperGoal-v0" in families["mujoco"]["tasks"]
+    assert 'Rocket League  (not installed: RocketSim; pip install "ctrl[rocket-league]")' in out
+    assert " - RocketLeague1v1-v0" in out
+    assert "hopper paid 1" in out
+
+
+def test_that_bench_envs_prints_a_table_and_writes_it(inside, capsys):
+    command = ["bench", "envs", "--families", "classic", "--seconds", "0.001", "--repeats", "2"]
+    assert main([*command, "--out", "speed/classic.json", "--json"]) == 0
+    out = capsys.readouterr().out
+    document = json.loads((inside / "speed" / "classic.json").read_text())
+    assert document == json.loads(out.splitlines()[-1])
+    rows = document["groups"][0]["rows"]
+    assert all(len(row["per_second"]) == 2 for row in rows.values())
+    assert "Gymnasium loop" in out

@@ -8,6 +8,7 @@ import pytest
 from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
 
 import envs
+from envs.errors import ActionError
 from envs.mujoco.batch import batch
 
 TASKS = [
@@ -19,10 +20,12 @@ TASKS = [
     ("HalfCheetah-v5", {"frame_skip": 3, "ctrl_cost_weight": 0.3, "forward_reward_weight": 2.5,
                         "exclude_current_positions_from_observation": False}),
     ("HalfCheetahGoal-v0", {"goal": 0.5}),
+    ("HalfCheetahLure-v0", {"goal": 0.5, "lure": 0.2}),
     ("HalfCheetahSparse-v0", {"threshold": 0.3}),
     ("Hopper-v5", {}),
     ("Hopper-v5", {"healthy_state_range": (-2.0, 2.0), "healthy_reward": 0.3}),
     ("HopperGoal-v0", {"goal": 0.05}),
+    ("HopperSparse-v0", {"threshold": 0.2}),
     ("Humanoid-v5", {}),
     ("Humanoid-v5", {"include_cvel_in_observation": False, "contact_cost_range": (0.0, 1e-6)}),
     ("InvertedPendulum-v5", {}),
@@ -84,11 +87,11 @@ def test_skipping_nothing_the_simulations_stay_equal_as_a_whole():
         alone.step(actions[0])
     task.store()
     first, second = envs.snapshot(alone), envs.snapshot(together)
-    for name, value in first["simulation"]["derived"].items():
-        np.testing.assert_array_equal(second["simulation"]["derived"][name], value)
-    assert first["wrappers"][-1] == second["wrappers"][-1] == {
-        "wrapper": "TimeLimit", "_elapsed_steps": 200,
-    }  # fmt: skip
+    for name, value in first["state"]["simulation"]["derived"].items():
+        np.testing.assert_array_equal(second["state"]["simulation"]["derived"][name], value)
+    limit = {"wrapper": "TimeLimit", "_elapsed_steps": 200}
+    assert limit in first["wrappers"]
+    assert first["wrappers"][1:] == second["wrappers"][1:]  # but for gymnasium's checker
 
 
 def test_results_are_not_overwritten():
@@ -132,6 +135,18 @@ def test_stepping_before_a_reset_is_refused():
 def test_actions_of_a_wrong_shape_are_refused():
     with pytest.raises(ValueError, match=r"shape \(1, 6\).*got \(2, 6\)"):
         batch([envs.make("HalfCheetah-v5")]).step(np.zeros((2, 6)))
+
+
+def test_actions_that_are_not_finite_are_refused_by_column():
+    made = [envs.make("HalfCheetah-v5") for _ in range(2)]
+    task = batch(made)
+    for env in made:
+        env.reset(seed=0)
+    task.load()
+    actions = np.zeros((2, 6))
+    actions[1, 3] = np.nan
+    with pytest.raises(ActionError, match=r"column 1 .*finite"):
+        task.step(actions)
 
 
 class MyCheetah(HalfCheetahEnv):

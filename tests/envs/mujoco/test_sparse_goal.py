@@ -82,6 +82,50 @@ def test_speed_above_the_threshold_pays_one_per_step():
     assert rewards == [0.0, 1.0, 0.0, 0.0]
 
 
+def test_a_fast_hopper_is_paid_while_it_stands():
+    env = envs.make("HopperSparse-v0", threshold=0.5)
+    dense = envs.make("Hopper-v5")
+    observation, _ = env.reset(seed=0)
+    np.testing.assert_array_equal(observation, dense.reset(seed=0)[0])
+    for velocity, lean, paid, falls in (
+        (0.0, 0.0, 0.0, False),
+        (2.0, 0.0, 1.0, False),
+        (-2.0, 0.0, 0.0, False),
+        (2.0, 0.5, 0.0, True),
+    ):
+        base = env.unwrapped
+        qpos, qvel = base.init_qpos.copy(), base.init_qvel.copy()
+        qpos[2], qvel[0] = lean, velocity
+        base.set_state(qpos, qvel)
+        _, reward, terminated, _, info = env.step(idle(env))
+        assert set(info) == {"x_position", "x_velocity"}
+        assert (info["x_velocity"] > 0.5) == (velocity > 0.5)
+        assert (reward, terminated) == (paid, falls)
+
+
+@pytest.mark.parametrize(
+    ("x", "reward", "success", "lured"),
+    [(0.0, 0.0, False, False), (5.2, 1.0, True, False), (-1.2, 0.1, False, True)],
+)
+def test_the_lure_behind_ends_the_episode_for_little(x, reward, success, lured):
+    env = envs.make("HalfCheetahLure-v0")
+    observation, _ = env.reset(seed=0)
+    assert observation[0] == env.unwrapped.data.qpos[0]
+    at(env, x)
+    _, paid, terminated, truncated, info = env.step(idle(env))
+    assert paid == reward
+    assert (terminated, truncated) == (success or lured, False)
+    assert (info["is_success"], info["is_lured"]) == (success, lured)
+    assert set(info) <= set(env.unwrapped.info_keys)
+
+
+def test_lures_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="lure_reward must be between 0 and 1"):
+        envs.make("HalfCheetahLure-v0", lure_reward=1.0)
+    with pytest.raises(ValueError, match="lure must be a positive"):
+        envs.make("HalfCheetahLure-v0", lure=0.0)
+
+
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.inf, math.nan])
 def test_a_threshold_that_is_not_positive_and_finite_is_refused(bad):
     with pytest.raises(ValueError, match="goal must be a positive finite number"):

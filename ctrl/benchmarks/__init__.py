@@ -1,0 +1,1 @@
+"""What `ctrl bench envs` measures, one file per simulator."""

@@ -1,0 +1,1 @@
+"""The rules behind `envs.check`."""

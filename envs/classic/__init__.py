@@ -1,0 +1,1 @@
+"""Classic control: gymnasium's small tasks, listed beside the simulators."""

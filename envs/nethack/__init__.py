@@ -1,0 +1,1 @@
+"""NetHack: the tasks of nle and the levels of minihack; see `envs.nethack.environment`."""
