@@ -16,6 +16,8 @@ from ctrl.sb3.model import books_of
 from ctrl.sb3.state import restore_policy
 from ctrl.tables import ledger_rows
 from reward_models.errors import UserError
+from reward_models.mix import MixedReward, RewardMix
+from reward_models.rollout import Rollout
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,23 @@ class Ledger:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class PlayedEpisode:
+    """One episode of a trained policy, with the mix that rewards it.
+
+    Attributes:
+        rollout: the episode, ``[T, 1]``; a recurrent policy had seen the episodes before it.
+        mixed: its rewards.
+        mix: the terms as they were at the newest checkpoint.
+        ledger: the same term by term.
+    """
+
+    rollout: Rollout
+    mixed: MixedReward
+    mix: RewardMix
+    ledger: Ledger
+
+
 def episode_ledger(
     run: RunFolder, *, episode: int = 0, seed: int = 10_000, trust_code: bool = False
 ) -> Ledger:
@@ -64,6 +83,13 @@ def episode_ledger(
     Raises:
         UserError: no checkpoint, or untrusted code.
     """
+    return play_episode(run, episode=episode, seed=seed, trust_code=trust_code).ledger
+
+
+def play_episode(
+    run: RunFolder, *, episode: int = 0, seed: int = 10_000, trust_code: bool = False
+) -> PlayedEpisode:
+    """Return one episode of a run's policy and the mix that rewards it; see `episode_ledger`."""
     if episode < 0:
         raise UserError(f"--episode counts from 0, got {episode}.")
     config = run.config()
@@ -94,13 +120,14 @@ def episode_ledger(
     rollout = recorder.rollout()
     mixed = books.mix.rewards(rollout)
     env.close()
-    return Ledger(
+    ledger = Ledger(
         run_folder=str(run.path),
         rows=ledger_rows(mixed),
         task_return=float(rollout.reward.sum()),
         shaped_return=float(mixed.total.sum()),
         length=rollout.T,
     )
+    return PlayedEpisode(rollout, mixed, books.mix, ledger)
 
 
 def _load_mix(mix: Any, state: dict[str, Any]) -> None:

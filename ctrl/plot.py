@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ctrl.run_curves import find_runs, read_progress
+from ctrl.pictures.style import cut, own_style, save_png, steps_axis, term_colours
+from ctrl.run_curves import find_runs, read_progress, readable_runs
 from ctrl.run_groups import RunGroup, group_runs
 from ctrl.run_summary import (
     AUTO,
@@ -37,11 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PlotResult", "find_runs", "group_runs", "plot_runs", "read_progress"]
 
-# Okabe and Ito's colours for methods (without yellow, too pale for a line), Paul Tol's light
-# scheme for terms: both are told apart with any colour vision.
+# Okabe and Ito's colours for methods, without yellow, too pale for a line.
 _METHOD_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_TASK_COLOUR = "#CCCCCC"
-_TERM_COLOURS = ("#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#99DDFF", "#44BB99", "#BBCC33")
 _MOST_SHARES = 6
 _MARKERS = ("", "o", "s", "^", "D", "v")
 _TITLES = {
@@ -49,19 +46,6 @@ _TITLES = {
     TASK_RETURN: "Task return",
     "rollout/ep_rew_mean": "Task return",
 }
-_STYLE = {
-    "font.size": 9.5,
-    "axes.titlesize": 10.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E3E3E3",
-    "legend.frameon": False,
-}
-
-
 _Styles = dict[str, dict[str, Any]]
 
 
@@ -115,7 +99,9 @@ def plot_runs(
     if smooth < 1:
         raise UserError(f"smooth must be at least 1 log row, got {smooth}.")
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    groups, notes = group_runs(find_runs(given))
+    runs, skipped = readable_runs(given)
+    groups, notes = group_runs(runs)
+    notes = [*skipped, *notes]
     target = _target(given, out)
     rows: list[tuple[str, str, list[RunGroup]]] = []
     summaries: dict[str, GroupSummary] = {}
@@ -152,7 +138,6 @@ def _target(given: Sequence[str | Path], out: str | Path | None) -> Path:
 def _draw(
     rows: list[tuple[str, str, list[RunGroup]]], target: Path, *, smooth: int, level: float
 ) -> None:
-    import matplotlib.style
     from matplotlib.figure import Figure
 
     methods = list(dict.fromkeys(group.method for _, _, members in rows for group in members))
@@ -161,9 +146,8 @@ def _draw(
         [of_group for group in members if (of_group := group_shares(group))][:_MOST_SHARES]
         for _, _, members in rows
     ]
-    colours = _term_colours(shares)
-    # The user's own matplotlib settings stay out of the picture, and this call's out of theirs.
-    with matplotlib.style.context(["default", _STYLE]):
+    colours = term_colours(name for found in shares for group in found for name in group.terms)
+    with own_style():
         columns = 3 if any(shares) else 2
         heights = [max(3.3, 1.0 + 1.1 * len(found)) for found in shares]
         figure = Figure(figsize=(4.6 * columns, sum(heights) + 0.9), dpi=130, layout="constrained")
@@ -173,24 +157,35 @@ def _draw(
                 part.suptitle(env, x=0.005, ha="left", fontweight="bold", fontsize=11)
             grid = part.add_gridspec(1, columns)
             axes = part.add_subplot(grid[0])
-            _learning_curves(axes, members, key, styles, smooth=smooth, level=level)
+            learning_curves(axes, members, key, styles, smooth=smooth, level=level)
             _returns(part.add_subplot(grid[1]), members, styles, smooth=smooth)
             if found:
                 _share_panels(part, grid[2], found, colours)
         _legend(figure, rows, methods, level)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            writing = target.with_name(f".{target.name}.writing")
-            # Without the version of matplotlib, which would be the file's only foreign content.
-            figure.savefig(writing, format="png", metadata={"Software": None})
-            os.replace(writing, target)
-        except OSError as error:
-            raise UserError(f"Cannot write the plot {target}: {error}.") from error
+        save_png(figure, target)
 
 
-def _learning_curves(
-    axes: Axes, groups: list[RunGroup], key: str, styles: _Styles, *, smooth: int, level: float
+def learning_curves(
+    axes: Axes,
+    groups: list[RunGroup],
+    key: str,
+    styles: dict[str, dict[str, Any]],
+    *,
+    smooth: int = 1,
+    level: float = 0.95,
 ) -> None:
+    """Draw one column of the logs against environment steps, a curve per group.
+
+    Interquartile means with their bootstrap intervals; of one seed the bare curve.
+
+    Args:
+        axes: where.
+        groups: seeds of the same training each.
+        key: column of ``progress.csv``.
+        styles: see `method_style`, by method.
+        smooth: log rows of a trailing mean.
+        level: of the intervals.
+    """
     for group in groups:
         style = styles[group.method]
         if len(group.runs) > 1:
@@ -206,7 +201,7 @@ def _learning_curves(
         axes.plot(curve.steps, point, **{**style, **lonely})
         if len(curve.seeds) > 1:
             axes.fill_between(curve.steps, low, high, color=style["color"], alpha=0.2, linewidth=0)
-    _steps_axis(axes)
+    steps_axis(axes)
     axes.set_title(f"{_TITLES.get(key, key)} while training")
     if key == SUCCESS_RATE:
         axes.set_ylim(-0.03, 1.03)
@@ -222,7 +217,7 @@ def _returns(axes: Axes, groups: list[RunGroup], styles: _Styles, *, smooth: int
             if found is not None:
                 values = _trailing_mean(interquartile_mean(found[1], axis=0), smooth)
                 axes.plot(found[0], values, **{**styles[group.method], "linestyle": dashes})
-    _steps_axis(axes)
+    steps_axis(axes)
     axes.set_title("Return per episode")
     handles = [
         Line2D([], [], color="#555555", linestyle=dashes, linewidth=1.6)
@@ -253,12 +248,12 @@ def _share_panels(
         if len(found) == 1:
             axes.set_title("Share of each reward term")
         else:
-            axes.set_title(_cut(group.method, 44), fontsize=9)
-        _steps_axis(axes, label=k == len(found) - 1)
+            axes.set_title(cut(group.method, 44), fontsize=9)
+        steps_axis(axes, label=k == len(found) - 1)
         axes.tick_params(labelbottom=k == len(found) - 1)
     part.legend(
         [handles[name] for name in colours if name in handles],
-        [_cut(name, 24) for name in colours if name in handles],
+        [cut(name, 24) for name in colours if name in handles],
         loc="outside right center",
         title="reward term" if len(found) == 1 else "share of each\nreward term",
         handlelength=1.0,
@@ -296,27 +291,6 @@ def method_style(index: int) -> dict[str, Any]:
     colour = _METHOD_COLOURS[index % len(_METHOD_COLOURS)]
     marker = _MARKERS[index // len(_METHOD_COLOURS) % len(_MARKERS)]
     return {"color": colour, "marker": marker, "markevery": 0.12, "markersize": 4, "linewidth": 1.8}
-
-
-def _term_colours(shares: list[list[GroupShares]]) -> dict[str, str]:
-    names = dict.fromkeys(name for found in shares for group in found for name in group.terms)
-    others = sorted(name for name in names if name != "task")
-    colours = {name: _TERM_COLOURS[k % len(_TERM_COLOURS)] for k, name in enumerate(others)}
-    return {"task": _TASK_COLOUR, **colours}
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
-
-
-def _steps_axis(axes: Axes, *, label: bool = True) -> None:
-    from matplotlib.ticker import EngFormatter, MaxNLocator
-
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlim(left=0)
-    if label:
-        axes.set_xlabel("environment steps")
 
 
 def _trailing_mean(values: NDArray[np.float64], rows: int) -> NDArray[np.float64]:

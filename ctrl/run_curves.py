@@ -126,6 +126,43 @@ def find_runs(paths: Iterable[str | Path] | str | Path) -> list[RunCurves]:
     return list(found.values())
 
 
+def readable_runs(
+    paths: Iterable[str | Path] | str | Path, *, configured: bool = False
+) -> tuple[list[RunCurves], list[str]]:
+    """Return the runs at or below the paths, and a warning for every folder that is left out.
+
+    A folder with a ``progress.csv`` or a ``config.yaml`` is meant to be a run. It is left out when
+    its log is missing, has no complete row, or either file is damaged.
+
+    Args:
+        paths: see `find_runs`.
+        configured: leave out folders without a ``config.yaml`` too.
+
+    Raises:
+        UserError: a path that does not exist (with the nearest name), or no run that can be read.
+    """
+    found: dict[Path, RunCurves] = {}
+    warnings: list[str] = []
+    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
+        if not path.is_dir():
+            find_runs(path)  # says what is wrong with the path, or accepts one of a run's files
+        folders = _meant_as_runs(path if path.is_dir() else path.parent)
+        if not folders:
+            warnings.append(f"{path} holds no run folder; skipped.")
+        for folder in folders:
+            if configured and not (folder / CONFIG).is_file():
+                warnings.append(f"{folder} has no {CONFIG}; skipped.")
+                continue
+            try:
+                for run in find_runs(folder):
+                    found.setdefault(run.path.resolve(), run)
+            except (UserError, OSError, ValueError) as error:
+                warnings.append(f"{folder} cannot be read and is skipped: {error}")
+    if not found:
+        raise UserError(" ".join(["There is no run that can be read.", *warnings]))
+    return list(found.values()), warnings
+
+
 def section(config: Mapping[str, Any], part: str, short: str) -> dict[str, Any]:
     """Return a part of the configuration, its short form (``algo: ppo``) written out."""
     value = config.get(part) or {}
@@ -141,6 +178,16 @@ def _run_folders(path: Path) -> list[Path]:
     for folder, names, files in os.walk(path):
         names.sort(key=_natural)
         if PROGRESS in files:
+            found.append(Path(folder))
+            names.clear()
+    return found
+
+
+def _meant_as_runs(path: Path) -> list[Path]:
+    found = []
+    for folder, names, files in os.walk(path):
+        names.sort(key=_natural)
+        if PROGRESS in files or CONFIG in files:
             found.append(Path(folder))
             names.clear()
     return found

@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 
 import envs
-from ctrl.benchmarks.loops import drawn, sb3, single, vector
+from ctrl.benchmarks.loops import batched, drawn, sb3, single
 from ctrl.benchmarks.timing import Group, Measurement, Stepper
 from ctrl.sb3.vec_env import make_vec_env
 from envs.threads import available_cpus
@@ -24,13 +24,16 @@ def groups() -> Iterator[Group]:
     rows = [
         Measurement("mj_step loop", _engine),
         single("Gymnasium loop", partial(gymnasium.make, _TASK)),
+        _backend("SB3's DummyVecEnv", "dummy", 1),
         _backend("ours, in process, 1 thread", "threads", 1),
         _backend("ours, batched, 1 thread", "batched", 1),
-        vector("ours, EnvPool, 1 thread", _envpool, per_step=_COLUMNS),
+        Measurement("EnvPool itself, 1 thread", _envpool_itself),
+        _backend("ours, EnvPool, 1 thread", "envpool", 1),
     ]
     if (cpus := available_cpus()) > 1:
         rows += [
             _backend(f"ours, batched, {cpus} threads", "batched", cpus),
+            _backend(f"ours, EnvPool, {cpus} threads", "envpool", cpus),
             _backend(f"ours, {cpus} processes", "processes", cpus),
         ]
     yield Group("mujoco", f"{_TASK}, {_COLUMNS} columns", "steps", rows)
@@ -41,10 +44,19 @@ def _backend(name: str, backend: str, threads: int) -> Measurement:
     return sb3(name, make, per_step=_COLUMNS)
 
 
-def _envpool() -> Any:
-    from envs.mujoco.envpool_backend import make_envpool
+def _envpool_itself() -> Stepper:
+    """EnvPool without our adapter; it resets an ended column one step late."""
+    pool: Any = importlib.import_module("envpool")
+    env = pool.make_gymnasium(_TASK, num_envs=_COLUMNS, num_threads=1, seed=0)
+    rows = batched(env.action_space, 32, _COLUMNS)
+    env.reset()
 
-    return make_envpool(_TASK, _COLUMNS, threads=1, seed=0)
+    def run() -> int:
+        for row in rows:
+            env.step(row)
+        return len(rows) * _COLUMNS
+
+    return Stepper(run, env.close)
 
 
 def _engine() -> Stepper:

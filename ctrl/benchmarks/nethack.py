@@ -87,7 +87,7 @@ def _engine() -> Stepper:
     def run() -> int:
         for action in actions:
             seen, done = engine.step(action)
-            if seen[internal][_WAITS_FOR_SPACE]:
+            if not done and seen[internal][_WAITS_FOR_SPACE]:
                 seen, done = engine.step(_SPACE)
             if done:
                 engine.set_initial_seeds(next(seeds), 0, False)

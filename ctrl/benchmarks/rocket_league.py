@@ -12,7 +12,7 @@ import envs
 from ctrl.benchmarks.loops import vector
 from ctrl.benchmarks.timing import Group, Measurement, Stepper
 
-_SIZES, _MATCHES, _TICKS, _KICKOFF_EVERY = (1, 2, 3), 16, 8, 300
+_SIZES, _MATCHES, _TICKS, _KICKOFF_EVERY = (1, 2, 3), 32, 8, 300
 
 
 def groups() -> Iterator[Group]:

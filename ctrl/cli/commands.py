@@ -144,6 +144,13 @@ def ledger_command(options: argparse.Namespace) -> Outcome:
         write_csv(ledger.rows, options.csv)
         print(f"{options.csv}")
         document["csv"] = str(options.csv)
+    if options.png is not None:
+        from ctrl.pictures.ledger import draw_ledger
+        from ctrl.pictures.style import save_png
+
+        title = f"{options.run_folder}, episode {options.episode} of seed {options.seed}"
+        print(f"{save_png(draw_ledger(ledger.rows, title=title), options.png)}")
+        document["png"] = str(options.png)
     return 0, document
 
 

@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     from ctrl.cli import commands
     from ctrl.cli.compare_commands import add_compare
     from ctrl.cli.environment_commands import add_environments
+    from ctrl.cli.report_commands import add_report
     from ctrl.cli.study_commands import add_study
 
     parser = _Parser(prog="ctrl", description="Train policies with pluggable reward models.")
@@ -106,6 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_study(add)
     _add_inspection(add)
+    add_report(add)
     add_compare(add)
     add_environments(add)
     return parser
@@ -137,6 +139,7 @@ def _add_inspection(add: Callable[..., argparse.ArgumentParser]) -> None:
     ledger.add_argument("--episode", type=int, default=0, help="which episode (default: 0)")
     ledger.add_argument("--seed", type=int, default=10_000, help="(default: 10000)")
     ledger.add_argument("--csv", type=Path, help="write all rows to this file")
+    ledger.add_argument("--png", type=Path, help="draw the episode to this file")
     ledger.add_argument("--rows", type=int, default=40, help="rows to print (default: 40)")
     _trust(ledger)
 

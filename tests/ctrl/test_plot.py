@@ -372,3 +372,12 @@ def test_the_users_own_matplotlib_settings_are_left_alone(tmp_path):
     with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 30.0}):
         assert plot_runs(folder, out=tmp_path / "b.png").path.read_bytes() == plain
         assert matplotlib.rcParams["font.size"] == 30.0
+
+
+def test_that_a_damaged_folder_is_skipped_and_named(tmp_path):
+    write_run(tmp_path / "good")
+    write_run(tmp_path / "bad")
+    (tmp_path / "bad" / "config.yaml").write_text("{: bad")
+    result = plot_runs(tmp_path)
+    assert len(result.groups) == 1
+    assert str(tmp_path / "bad") in result.notes[0]

@@ -293,7 +293,10 @@ def test_that_run_folder_logs_and_json_are_as_documented(place, capsys):
     assert keys("resume", "run", "--steps", "384", "--quiet") == documented["resume"]
     assert keys("eval", "run", "--episodes", "2") == documented["eval"] - {"video"}
     assert keys("plot", "run") == documented["plot"]
-    assert keys("ledger", "run", "--csv", "e.csv") == documented["ledger"]
+    written = ("--csv", "e.csv", "--png", "e.png")
+    assert keys("ledger", "run", *written) == documented["ledger"]
+    assert keys("report", "run", "--no-video") == documented["report"]
+    assert keys("heatmap", "run", "--grid", "3") == documented["heatmap"]
     assert keys("list", "envs") <= documented["list"]
     assert keys("check-reward", "rnd", "--env", "Pendulum-v1") == documented["check-reward"]
 

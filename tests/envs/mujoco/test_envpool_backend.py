@@ -17,9 +17,9 @@ pytest.importorskip("envpool")
 
 COLUMNS = 4
 # How far observations, and rewards and infos, may be apart within 5 steps from equal states.
-# EnvPool carries the same MuJoCo, and most tasks agree to the last bit but for the float32 of its rewards.
-# Its humanoid model differs in the last digits of a float32, and lying on the floor magnifies that:
-# there the forces of contact, some hundred newtons, differ by up to 0.5.
+# EnvPool carries the same MuJoCo, and most tasks agree to the last bit but for the float32 of its
+# rewards. Its humanoid model differs in the last digits of a float32, and lying on the floor
+# magnifies that: there the forces of contact, some hundred newtons, differ by up to 0.5.
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 OBSERVATIONS = {
     "Humanoid-v5": {"rtol": 1e-4, "atol": 1e-4},
