@@ -83,7 +83,7 @@ def interquartile_mean(x: Values, axis: int | None = None) -> Any:
     Raises:
         UserError: no values, or NaN among them.
     """
-    values = _finite(x, "interquartile_mean")
+    values = finite_values(x, "interquartile_mean")
     if axis is None:
         values, axis = values.reshape(-1), 0
     count = values.shape[axis]
@@ -115,10 +115,10 @@ def bootstrap_band(
     Raises:
         UserError: NaN or an infinity in ``x``, or an unusable level or count.
     """
-    values = _finite(x, "bootstrap_band")
+    values = finite_values(x, "bootstrap_band")
     if values.ndim != 2:
         raise UserError(f"bootstrap_band takes [runs, points], got shape {values.shape}.")
-    tails = _tails(level, resamples)
+    tails = tail_levels(level, resamples)
     point = np.asarray(statistic(values, axis=0), dtype=np.float64)
     if len(values) == 1:
         return point, point.copy(), point.copy()
@@ -164,12 +164,12 @@ def bootstrap_interval(
         >>> str(bootstrap_interval([2.0, 2.0, 2.0]))
         '2 [2, 2]'
     """
-    values = _finite(x, "bootstrap_interval")
+    values = finite_values(x, "bootstrap_interval")
     if values.ndim not in (1, 2):
         raise UserError(
             f"bootstrap_interval takes [runs] or [runs, tasks], got shape {values.shape}."
         )
-    tails = _tails(level, resamples)
+    tails = tail_levels(level, resamples)
     runs = len(values)
     point = float(statistic(values.reshape(-1), axis=0))
     if runs == 1:
@@ -191,7 +191,7 @@ def probability_of_improvement(x: Values, y: Values) -> float:
     Raises:
         UserError: no values, NaN or an infinity, or different numbers of tasks.
     """
-    a, b = (_finite(values, "probability_of_improvement") for values in (x, y))
+    a, b = (finite_values(values, "probability_of_improvement") for values in (x, y))
     if a.ndim not in (1, 2) or a.ndim != b.ndim or a.shape[1:] != b.shape[1:]:
         raise UserError(
             "probability_of_improvement takes two [runs] or two [runs, tasks] with the same tasks, "
@@ -280,7 +280,7 @@ def _comparison(
         raise UserError(
             f"alternative must be 'greater', 'less' or 'two-sided', got {alternative!r}."
         )
-    _tails(level, 1)
+    tail_levels(level, 1)
     sign = -1.0 if alternative == "less" else 1.0
     if error == 0.0:
         sides = 2 if alternative == "two-sided" else 1
@@ -311,7 +311,12 @@ def _variance(values: NDArray[np.float64], scale: float | None = None) -> float:
     return float(values.var(ddof=1))
 
 
-def _tails(level: float, resamples: int) -> tuple[float, float]:
+def tail_levels(level: float, resamples: int) -> tuple[float, float]:
+    """Return the two quantiles between which a level lies.
+
+    Raises:
+        UserError: a level outside of (0, 1), or no resamples.
+    """
     if not 0.0 < level < 1.0:
         raise UserError(f"level must lie between 0 and 1, got {level}; for 95 % write 0.95.")
     if resamples < 1:
@@ -320,7 +325,7 @@ def _tails(level: float, resamples: int) -> tuple[float, float]:
 
 
 def _sample(x: Values, caller: str) -> NDArray[np.float64]:
-    values = _finite(x, caller)
+    values = finite_values(x, caller)
     if values.ndim != 1 or len(values) < 2:
         raise UserError(
             f"{caller} needs one number per seed and at least two seeds on each side, "
@@ -329,7 +334,12 @@ def _sample(x: Values, caller: str) -> NDArray[np.float64]:
     return values
 
 
-def _finite(x: Values, caller: str) -> NDArray[np.float64]:
+def finite_values(x: Values, caller: str) -> NDArray[np.float64]:
+    """Return values as float64, checked.
+
+    Raises:
+        UserError: no values, NaN or an infinity; the message begins with ``caller``.
+    """
     values = np.asarray(x, dtype=np.float64)
     if values.size == 0:
         raise UserError(f"{caller} needs at least one value, got an array of shape {values.shape}.")

@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 
 from ctrl.run_folder import versions
-from ctrl.statistics import bootstrap_interval, interquartile_mean
+from ctrl.statistics import (
+    bootstrap_interval,
+    interquartile_mean,
+    probability_of_improvement,
+)
 from ctrl.study.plan import ONLY, TRAIN, Study, described
 from ctrl.study.rules import Samples, Verdict, judge
 from ctrl.tables import markdown_table
@@ -130,6 +134,21 @@ def document(found: Findings) -> dict[str, Any]:
                     "values": values,
                 }
             )
+    first = next(iter(study.methods))
+    comparisons = [
+        {
+            "metric": metric,
+            "method": method,
+            "against": first,
+            "environment": environment,
+            "probability_of_improvement": probability_of_improvement(
+                values, found.samples(metric)[first, environment]
+            ),
+        }
+        for metric in found.metrics
+        for (method, environment), values in found.samples(metric).items()
+        if method != first and (first, environment) in found.samples(metric)
+    ]
     return {
         **described(study),
         "run": study.run if study.run == TRAIN else Path(study.run).name,
@@ -139,6 +158,7 @@ def document(found: Findings) -> dict[str, Any]:
         "verdicts": [asdict(verdict) for verdict in found.verdicts],
         "missing": list(found.missing),
         "summaries": summaries,
+        "comparisons": comparisons,
         "cells": [
             {key: value for key, value in cell.items() if key not in ("settings", "curves")}
             for cell in found.cells

@@ -86,6 +86,9 @@ def test_a_study_runs_is_judged_and_written(shift, tmp_path, capsys):
     (summary,) = [s for s in document["summaries"] if s["method"] == "high"]
     assert summary["mean"] == pytest.approx(sum(summary["values"]) / 4)
     assert summary["interval"][0] < summary["mean"] < summary["interval"][1]
+    (comparison,) = document["comparisons"]
+    assert (comparison["method"], comparison["against"]) == ("high", "low")
+    assert comparison["probability_of_improvement"] > 0.9
     assert set(document["sources"]) == {"shift.yaml", "shift.py"}
     assert (out / "shift.png").read_bytes()[:4] == b"\x89PNG"
 
