@@ -26,6 +26,7 @@ from ctrl.run_folder import RunFolder
 from ctrl.sb3.callbacks import Checkpoints, Evaluator, Progress, Restore, RewardLogger
 from ctrl.sb3.model import books_of
 from ctrl.sb3.state import policy_state, restore_learner
+from envs import whole_columns
 from reward_models.base import RewardModel
 from reward_models.errors import RewardError, UserError
 from reward_models.mix import Term
@@ -171,7 +172,10 @@ def complete(config: TrainConfig) -> TrainConfig:
     terms = {TASK: TermConfig(use=TASK), **config.reward}
     return replace(
         config,
-        env=replace(absolute_opponent(config.env), n_envs=config.env.n_envs or algorithm.n_envs),
+        env=replace(
+            absolute_opponent(config.env),
+            n_envs=config.env.n_envs or whole_columns(config.env.id, algorithm.n_envs),
+        ),
         algo=replace(config.algo, options={**algorithm.options, **config.algo.options}),
         # A run can be resumed from another folder than the one its reward file was named from.
         reward={name: replace(t, use=absolute_use(t.use)) for name, t in terms.items()},

@@ -20,7 +20,16 @@ from envs.errors import (
     SnapshotError,
     VectorizationError,
 )
-from envs.registry import has_vector, is_self_play, make, make_vec, names, options, register
+from envs.registry import (
+    has_vector,
+    is_self_play,
+    make,
+    make_vec,
+    names,
+    options,
+    register,
+    whole_columns,
+)
 from envs.snapshot import can_snapshot, restore, snapshot
 
 __all__ = [
@@ -40,6 +49,7 @@ __all__ = [
     "options",
     "restore",
     "snapshot",
+    "whole_columns",
 ]
 
 register()

@@ -11,7 +11,7 @@ class EnvironmentNameError(ValueError):
 
     Args:
         name: what the user wrote.
-        listed: the names that `envs.names` lists; they are printed.
+        listed: the names that `envs.names` lists; their number is printed.
         others: further valid names, which can be the nearest too.
 
     Attributes:
@@ -25,8 +25,8 @@ class EnvironmentNameError(ValueError):
         self.nearest = _nearest(name, [*shown, *others])
         hint = f" Did you mean {self.nearest!r}?" if self.nearest else ""
         super().__init__(
-            f"Unknown environment {name!r}.{hint} Listed: {', '.join(shown)}; "
-            "every other id registered with gymnasium is valid too."
+            f"Unknown environment {name!r}.{hint} `ctrl list envs` prints the {len(shown)} listed "
+            "names; every other id registered with gymnasium is valid too."
         )
 
 

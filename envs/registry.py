@@ -126,6 +126,15 @@ def is_self_play(name: str) -> bool:
     return name in _LISTED and _LISTED[name][1].self_play
 
 
+def whole_columns(name: str, wanted: int) -> int:
+    """Return how many columns to take when ``wanted`` were meant: whole worlds, at least as many.
+
+    One, two or three cars a side play in a match, for example, and each is a column.
+    """
+    columns = _LISTED[name][1].columns if name in _LISTED else 1
+    return -(-wanted // columns) * columns
+
+
 def options(name: str) -> list[str]:
     """Return the keyword arguments that an environment takes, sorted.
 

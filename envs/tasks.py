@@ -27,7 +27,10 @@ class Task:
         options: keyword arguments that the callables always get.
         registered_by: the module that registers the id when imported, for ids of other packages.
         wrappers: ``"module:Class"`` of wrappers put around the time limit, the innermost first.
-        self_play: the columns of the vectorised twin meet each other in one world.
+        self_play: the columns of the vectorised twin play against each other, whereas the single
+            environment plays against its ``opponent``.
+        columns: how many columns one world of the vectorised twin has; their number must be a
+            multiple of it.
     """
 
     name: str
@@ -39,6 +42,29 @@ class Task:
     registered_by: str | None = None
     wrappers: tuple[str, ...] = ()
     self_play: bool = False
+    columns: int = 1
+
+
+def simulated(
+    name: str, summary: str, simulation: str, limit: int | None = None, **options: Any
+) -> Task:
+    """Return the row of a world that is written as an `envs.simulation.BatchedSimulation`.
+
+    Args:
+        name: the id.
+        summary: one line.
+        simulation: ``"module:callable"`` below ``envs.worlds``.
+        limit: time limit in steps.
+        **options: of the world.
+    """
+    return Task(
+        name,
+        summary,
+        entry_point="envs.single:SingleEnv",
+        vector_entry_point="envs.vector:BatchedVectorEnv",
+        max_episode_steps=limit,
+        options={"simulation": f"envs.worlds.{simulation}", **options},
+    )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ctrl.benchmarks.loops import vector
 from ctrl.benchmarks.timing import Group, Measurement, Stepper
 
 _SIZES, _MATCHES, _TICKS, _KICKOFF_EVERY = (1, 2, 3), 32, 8, 300
+_FEW = 8
 
 
 def groups() -> Iterator[Group]:
@@ -29,11 +30,53 @@ def groups() -> Iterator[Group]:
                 vector("ours", partial(_ours, size), per_step=_MATCHES),
             ],
         )
+    # Apart from the others: many arenas in memory slow down all of them.
+    for size in _SIZES:
+        yield Group(
+            "rocket_league",
+            f"{size}v{size} with RLGym's components",
+            "match steps",
+            [
+                Measurement("RLGym", partial(_rlgym, size)),
+                vector("ours around RLGym", partial(_around, size), per_step=_FEW),
+                vector(
+                    "ours with RLGym's observations and reward",
+                    partial(_with, size, True),
+                    per_step=_MATCHES,
+                ),
+                vector("ours with RLGym's reward", partial(_with, size, False), per_step=_MATCHES),
+            ],
+        )
 
 
 def _ours(size: int) -> Any:
     return envs.make_vec(
         f"RocketLeague{size}v{size}-v0", 2 * size * _MATCHES, threads=1, max_episode_steps=4500
+    )
+
+
+def _around(size: int) -> Any:
+    """RLGym's own matches as columns, with its default components."""
+    from envs.rocket_league.rlgym_environment import make_vector
+
+    return make_vector(2 * size * _FEW, team_size=size)
+
+
+def _with(size: int, observations: bool) -> Any:
+    """Our matches, seen and rewarded by RLGym's components."""
+    from rlgym.rocket_league.obs_builders import DefaultObs
+    from rlgym.rocket_league.reward_functions import CombinedReward, GoalReward, TouchReward
+
+    from envs.rocket_league.rlgym_fast import with_rlgym
+
+    options: dict[str, Any] = {"obs_builder": partial(DefaultObs, size)} if observations else {}
+    return with_rlgym(
+        2 * size * _MATCHES,
+        blue=size,
+        orange=size,
+        threads=1,
+        reward_fn=lambda: CombinedReward((GoalReward(), 10.0), (TouchReward(), 0.1)),
+        **options,
     )
 
 

@@ -19,6 +19,7 @@ def _task(name: str, summary: str, blue: int, orange: int) -> Task:
         max_episode_steps=_FIVE_MINUTES,
         options={"blue": blue, "orange": orange},
         self_play=blue + orange > 1,
+        columns=blue + orange,
     )
 
 
@@ -40,6 +41,7 @@ FAMILY = Family(
             entry_point="envs.rocket_league.rlgym_environment:make_single",
             vector_entry_point="envs.rocket_league.rlgym_environment:make_vector",
             self_play=True,
+            columns=2,
         ),
     ),
 )

@@ -2,138 +2,124 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from envs.tasks import Task
-
-
-def _task(name: str, summary: str, simulation: str, limit: int | None, **options: Any) -> Task:
-    return Task(
-        name,
-        summary,
-        entry_point="envs.single:SingleEnv",
-        vector_entry_point="envs.vector:BatchedVectorEnv",
-        max_episode_steps=limit,
-        options={"simulation": f"envs.worlds.{simulation}", **options},
-    )
-
+from envs.tasks import Task, simulated
 
 TABULAR: tuple[Task, ...] = (
-    _task(
+    simulated(
         "CorridorTV-v0",
         "40 states in a row to explore, and a television that is new at every look; no reward",
         "corridors:corridor_tv",
         100,
     ),
-    _task(
+    simulated(
         "RingTV-v0",
         "10 states in a ring, and a television that is new at every look; no reward",
         "corridors:ring_tv",
         100,
     ),
-    _task(
+    simulated(
         "SerpentineMaze-v0",
         "241 cells of one winding corridor to explore; no reward",
         "grids:serpentine_maze",
         200,
     ),
-    _task(
+    simulated(
         "OpenGrid-v0",
         "an empty room of 6x6 cells, or your own layout with a goal and pits",
         "grids:open_grid",
         50,
     ),
-    _task(
+    simulated(
         "LavaGrid-v0",
         "a goal behind a wall of lava with one gap; the straight way is deadly",
         "grids:lava_grid",
         60,
     ),
-    _task(
+    simulated(
         "TwoGoalGrid-v0",
         "two goals whose reaching rates are two objectives; one is a cell nearer",
         "grids:two_goal_grid",
         50,
     ),
-    _task(
+    simulated(
         "CoffeeOfficeGrid-v0",
         "coffee first, then the office, never water: a task that needs a memory",
         "grids:coffee_office_grid",
         60,
     ),
-    _task(
+    simulated(
         "LureCorridor-v0",
         "a goal on the right, and on the left a lure: good and bad auxiliary rewards",
         "corridors:lure_corridor",
         20,
     ),
-    _task(
+    simulated(
         "ProgressChain-v0",
         "rising progress and a last step that mostly fails; shaping may make it stay",
         "chains:progress_chain",
         30,
     ),
-    _task(
+    simulated(
         "GoalChain-v0",
         "20 states in a row with one reward at the far end",
         "chains:goal_chain",
         40,
     ),
-    _task(
+    simulated(
         "SlipperyChain-v0",
         "a far reward that pays again and again, slips, an abyss and a distractor",
         "chains:slippery_chain",
         40,
     ),
-    _task(
+    simulated(
         "CombinationLock-v0",
         "one good action per state, everything else starts over",
         "chains:combination_lock",
         10,
     ),
-    _task(
+    simulated(
         "QuestChain-v0",
         "six right commands out of eight, paid one by one or at the end",
         "chains:quest_chain",
         12,
     ),
-    _task(
+    simulated(
         "RandomMDP-v0",
         "a random world of 32 states and 4 actions with a random reward",
         "random_mdp:random_mdp",
         100,
     ),
-    _task(
+    simulated(
         "Arms-v0",
         "one choice between arms with known rewards and violations",
         "turns:arms",
         None,
     ),
-    _task(
+    simulated(
         "TwoStepXor-v0",
         "two choices that have to be equal: no reward per step says so",
         "turns:two_step_xor",
         None,
     ),
-    _task(
+    simulated(
         "OrderedSymbols-v0",
         "ten symbols that contain three in order; only their sum is paid, at the end",
         "turns:ordered_symbols",
         None,
     ),
-    _task(
+    simulated(
         "EditAndSubmit-v0",
         "a critic that can be pleased for ever against an outcome that must be dared",
         "turns:edit_and_submit",
         None,
     ),
-    _task(
+    simulated(
         "GridRegions-v0",
         "a unit square with a goal region and a tempting one in the middle",
         "grid_regions:GridRegions",
         50,
     ),
-    _task(
+    simulated(
         "TrackerMaze-v0",
         "rooms with moving blocks seen through 5x5 cells; four trackers to reach; no reward",
         "tracker_maze:TrackerMaze",

@@ -60,7 +60,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(written, nearest):
 
 
 def test_a_name_like_no_other_gets_the_list_and_no_guess():
-    with pytest.raises(envs.EnvironmentNameError, match="Listed: Acrobot-v1") as caught:
+    with pytest.raises(envs.EnvironmentNameError, match=r"prints the [0-9]+ listed") as caught:
         envs.make("qqq")
     assert caught.value.nearest is None
     assert "Did you mean" not in str(caught.value)
@@ -91,3 +91,9 @@ def test_importing_envs_imports_no_simulator_and_no_learner():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_whole_worlds_are_taken_where_a_world_has_several_columns():
+    assert envs.whole_columns("HalfCheetah-v5", 5) == 5
+    assert envs.whole_columns("RocketLeague2v2-v0", 8) == 8
+    assert envs.whole_columns("RocketLeague3v3-v0", 16) == 18
