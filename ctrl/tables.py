@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctrl.statistics import Interval, welch_test
+from ctrl.statistics import Interval, bootstrap_interval, welch_test
 from reward_models.errors import UnknownNameError, UserError
 
 if TYPE_CHECKING:
@@ -46,6 +46,31 @@ def markdown_table(
         *([_escape(_shown(row.get(key))) for key in headings] for row in table),
     ]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def success_table(
+    success: Mapping[str, Sequence[float]], episodes: int, *, heading: str = "method"
+) -> str:
+    """Return the success rates of several methods as markdown, one row each.
+
+    Args:
+        success: per method the success rate of every seed, in [0, 1].
+        episodes: how many episodes each rate is from.
+        heading: of the first column.
+    """
+    rows = []
+    for method, rates in success.items():
+        interval = bootstrap_interval(rates, np.mean)
+        rows.append(
+            {
+                heading: method,
+                "seeds": len(rates),
+                "task success": f"{np.mean(rates):.0%}",
+                "95 % interval": f"{interval.low:.0%} to {interval.high:.0%}",
+                f"per seed ({episodes} episodes)": ", ".join(f"{rate:.0%}" for rate in rates),
+            }
+        )
+    return markdown_table(rows, list(rows[0]))
 
 
 def summary_table(groups: Iterable[GroupSummary]) -> str:

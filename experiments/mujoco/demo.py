@@ -17,7 +17,6 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from ctrl.config import TermConfig, TrainConfig, parse_config, read_config
@@ -25,8 +24,8 @@ from ctrl.evaluation import evaluate_run
 from ctrl.plot import plot_runs
 from ctrl.run_folder import RunFolder, versions
 from ctrl.seeds import train_all
-from ctrl.statistics import bootstrap_interval, welch_test
-from ctrl.tables import markdown_table
+from ctrl.statistics import welch_test
+from ctrl.tables import success_table
 
 HERE = Path(__file__).resolve().parent
 
@@ -60,7 +59,8 @@ def main() -> None:
     train_all(jobs, processes=options.processes, description="training")
 
     success = {arm: judged(arm, folders[arm], options.episodes) for arm in arms}
-    print(f"\n{table(success, options.episodes)}\n")
+    table = success_table(success, options.episodes, heading="shaping term")
+    print(f"\n{table}\n")
     test = welch_test(success["with"], success["without"])
     print(
         f"Difference {test.difference.point:+.0%} "
@@ -96,23 +96,6 @@ def judged(arm: str, runs: list[Path], episodes: int) -> list[float]:
         evaluate_run(RunFolder.open(run), episodes=episodes)["success_rate"]
         for run in tqdm(runs, desc=f"evaluating {arm}", unit="run", disable=None)
     ]
-
-
-def table(success: dict[str, list[float]], episodes: int) -> str:
-    """Return the comparison as a table."""
-    rows = []
-    for arm, rates in success.items():
-        interval = bootstrap_interval(np.array(rates), np.mean)
-        rows.append(
-            {
-                "shaping term": arm,
-                "seeds": len(rates),
-                "task success": f"{np.mean(rates):.0%}",
-                "95 % interval": f"{interval.low:.0%} to {interval.high:.0%}",
-                f"per seed ({episodes} episodes)": ", ".join(f"{rate:.0%}" for rate in rates),
-            }
-        )
-    return markdown_table(rows, list(rows[0]))
 
 
 if __name__ == "__main__":

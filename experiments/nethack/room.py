@@ -18,15 +18,13 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-
 from ctrl.config import TermConfig, TrainConfig, parse_config, read_config
 from ctrl.evaluation import evaluate_run
 from ctrl.plot import plot_runs
 from ctrl.run_folder import RunFolder, versions
 from ctrl.seeds import train_all
-from ctrl.statistics import bootstrap_interval, welch_test
-from ctrl.tables import markdown_table
+from ctrl.statistics import welch_test
+from ctrl.tables import success_table
 
 HERE = Path(__file__).resolve().parent
 WEIGHT = 0.1
@@ -66,7 +64,8 @@ def main() -> None:
     }
     success = {arm: [run["success_rate"] for run in runs] for arm, runs in found.items()}
     test = welch_test(success["with potential"], success["task alone"])
-    print(f"\n{table(success, options.episodes)}\n")
+    table = success_table(success, options.episodes, heading="reward")
+    print(f"\n{table}\n")
     print(
         f"Difference {test.difference.point:+.0%} "
         f"(p = {test.p_value:.2g}, one-sided {test.test} test over seeds)."
@@ -95,23 +94,6 @@ def with_potential(config: TrainConfig) -> TrainConfig:
     """Return the configuration with the potential."""
     term = TermConfig(use=f"potential:{HERE / 'rewards.py'}:closeness", weight=WEIGHT)
     return replace(config, reward={**config.reward, "closeness": term})
-
-
-def table(success: dict[str, list[float]], episodes: int) -> str:
-    """Return the comparison as a table."""
-    rows = []
-    for arm, rates in success.items():
-        interval = bootstrap_interval(np.array(rates), np.mean)
-        rows.append(
-            {
-                "reward": arm,
-                "seeds": len(rates),
-                "task success": f"{np.mean(rates):.0%}",
-                "95 % interval": f"{interval.low:.0%} to {interval.high:.0%}",
-                f"per seed ({episodes} episodes)": ", ".join(f"{rate:.0%}" for rate in rates),
-            }
-        )
-    return markdown_table(rows, list(rows[0]))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,10 @@ def test_that_a_single_environment_names_itself(name, action, message):
 
 
 def test_that_numpy_numbers_and_arrays_are_actions_too():
-    env = envs.make("LavaGrid-v0")
-    env.reset(seed=0)
-    for action in (0, np.int64(1), np.array(2), np.uint8(3)):
-        env.step(action)
+    ours, plain = (envs.make("LavaGrid-v0") for _ in range(2))
+    ours.reset(seed=0)
+    plain.reset(seed=0)
+    for action in (3, np.int64(1), np.array(1), np.uint8(3)):
+        found, wanted = ours.step(action), plain.step(int(action))
+        np.testing.assert_array_equal(found[0], wanted[0])
+        assert found[1:4] == wanted[1:4]
