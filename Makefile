@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Held at one version: an open range pulls several GB of GPU packages (see README, "GPU").
 TORCH ?= torch==2.13.0
-# Simulators of `make install`: any of mujoco, envpool, nethack, rocket-league, separated by commas.
+# Simulators of `make install`: any of mujoco, envpool, nethack, rocket-league, atari, separated by commas.
 EXTRAS ?= mujoco
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
@@ -27,7 +27,7 @@ $(INSTALLED): $(BIN)/python pyproject.toml
 	@touch $@
 
 $(INSTALLED_DEV): $(INSTALLED) pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mujoco,envpool,nethack,rocket-league,ray,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mujoco,envpool,nethack,rocket-league,atari,ray,dev]'
 	@touch $@
 
 install: $(INSTALLED) ## create .venv and install ctrl with the simulators in EXTRAS (default: mujoco)

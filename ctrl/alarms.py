@@ -5,7 +5,7 @@ Four signs are watched, each over a window of rollouts, so that one odd rollout 
 ``dominant``
     One term has more than 90 % of the summed absolute contributions: the others hardly count.
 ``constant``
-    A term returned one and the same value everywhere: it cannot teach anything (a sparse reward
+    A term with a weight returned one and the same value everywhere: it cannot teach anything (a sparse reward
     that was never met is the usual case).
 ``sign_flip``
     A term's mean contribution had one sign throughout the first half of the window and has the
@@ -60,7 +60,7 @@ class RewardAlarms:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.active: tuple[Alarm, ...] = ()
-        # Per rollout and term: share, mean, deviation, contribution.
+        # Per rollout and term: share, mean, deviation, contribution, weight.
         self._terms: deque[np.ndarray] = deque(maxlen=_WINDOW)
         # Per rollout in which episodes ended: their mean task and shaped return.
         self._returns: deque[tuple[float, float]] = deque(maxlen=_TREND_WINDOW)
@@ -77,8 +77,9 @@ class RewardAlarms:
         Returns:
             The alarms that were not active before.
         """
+        keys = {"share": 0.0, "mean": 0.0, "std": 0.0, "contribution": 0.0, "weight": 1.0}
         row = [
-            [metrics.get(f"{name}/{key}", 0.0) for key in ("share", "mean", "std", "contribution")]
+            [metrics.get(f"{name}/{key}", missing) for key, missing in keys.items()]
             for name in self.names
         ]
         self._terms.append(np.array(row))
@@ -97,9 +98,12 @@ class RewardAlarms:
             return []
         window = np.stack(self._terms)
         found = []
-        for index, name in enumerate(self.names):
-            share, mean, deviation, contribution = window[:, index].T
-            if len(self.names) > 1 and (share > _SHARE).all():
+        # A term of weight 0 only watches, or was switched off: there is nothing to warn of.
+        weighted = (window[..., 4] != 0).any(0)
+        for index in np.flatnonzero(weighted):
+            name = self.names[index]
+            share, mean, deviation, contribution, _ = window[:, index].T
+            if weighted.sum() > 1 and (share > _SHARE).all():
                 found.append(
                     Alarm(
                         "dominant", name,

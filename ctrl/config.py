@@ -56,8 +56,8 @@ class TermConfig:
 
     Attributes:
         use: a listed reward, ``file.py:name`` or ``package.module:name``.
-        weight: a number, ``{linear: [start, end, steps]}`` or
-            ``{exponential: [start, half_life]}``.
+        weight: a number, ``{linear: [start, end, steps]}``,
+            ``{exponential: [start, half_life]}``, or ``{decay: [start, kappa, steps]}``.
         scale: ``none``, ``return_std`` or ``reward_std``; None takes the reward's own preference.
         gate: a reward whose value multiplies the term.
         options: keyword arguments of the reward.
@@ -264,7 +264,7 @@ def widened(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _wide_term(name: str, term: Any) -> dict[str, Any]:
     if isinstance(term, Mapping) and len(term) == 1 and next(iter(term)) in (
-        "linear", "exponential",
+        "linear", "exponential", "decay",
     ):  # fmt: skip
         term = {"weight": dict(term)}
     if not isinstance(term, Mapping):

@@ -23,12 +23,13 @@ _GROUPS = {
     "mujoco": "ctrl.benchmarks.mujoco:groups",
     "nethack": "ctrl.benchmarks.nethack:groups",
     "rocket_league": "ctrl.benchmarks.rocket_league:groups",
+    "atari": "ctrl.benchmarks.atari:groups",
     "worlds": "ctrl.benchmarks.small:worlds",
     "classic": "ctrl.benchmarks.small:classic",
 }
 _PACKAGES = (
-    "ctrl", "envpool", "gymnasium", "minihack", "mujoco", "nle", "numpy", "rlgym-rocket-league",
-    "rocketsim", "stable-baselines3", "torch",
+    "ale-py", "ctrl", "envpool", "gymnasium", "minihack", "mujoco", "nle", "numpy",
+    "rlgym-rocket-league", "rocketsim", "stable-baselines3", "torch",
 )  # fmt: skip
 
 

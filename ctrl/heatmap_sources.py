@@ -138,6 +138,8 @@ def _refusal(model: RewardModel) -> str | None:
                 "pay elsewhere.")  # fmt: skip
     if model.scope is not Scope.TRANSITION or not model.replayable:
         return "it depends on more than one step."
+    if model.batch_dependent:
+        return "it depends on the batch that it is computed with."
     return None
 
 

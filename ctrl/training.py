@@ -233,6 +233,11 @@ def _run(
             )
             if not checkpoints.interrupted:
                 _close_books(model)
+        finished = not checkpoints.interrupted
+        if finished:
+            save_tree(policy_state(model), folder.final, arrays_file=POLICY)
+            # While the environments are open: worker processes take their state with them.
+            checkpoints.save_now()
     except RewardError as error:
         kept = checkpoints.save_now()
         raise RewardError(
@@ -242,10 +247,6 @@ def _run(
         model.logger.close()
         if model.env is not None:
             model.env.close()
-    finished = not checkpoints.interrupted
-    if finished:
-        save_tree(policy_state(model), folder.final, arrays_file=POLICY)
-        checkpoints.save_now()
     result = _result(model, folder, time.perf_counter() - began, start_steps, finished)
     text = json.dumps(result.as_dict(), indent=2)
     folder.result_file.write_text(text + "\n", encoding="utf-8")

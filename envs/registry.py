@@ -17,6 +17,7 @@ from gymnasium.envs.registration import WrapperSpec, load_env_creator
 from gymnasium.vector import VectorEnv
 
 from envs.actions import CheckAction
+from envs.atari import tasks as atari
 from envs.classic import tasks as classic
 from envs.errors import EnvironmentNameError, MissingSimulatorError, VectorizationError
 from envs.mujoco import tasks as mujoco
@@ -29,6 +30,7 @@ FAMILIES: tuple[Family, ...] = (
     mujoco.FAMILY,
     nethack.FAMILY,
     rocket_league.FAMILY,
+    atari.FAMILY,
     worlds.FAMILY,
     classic.FAMILY,
 )

@@ -64,6 +64,8 @@ class RewardModel(torch.nn.Module, ABC):
         task_free: the value does not depend on ``rollout.reward``.
         replayable: the value is right on single transitions out of their order; false for models
             with a memory of the running episode.
+        batch_dependent: a step's value also depends on which steps are rewarded with it (statistics
+            of the batch, comparisons between its columns); false for a function of the transition.
         goal_relabelling: the value stays right after the goal in the observation was replaced in
             hindsight, because it reads the goal there or does not depend on a goal.
         concurrent_update: ``update`` touches nothing but the model itself and draws from no global
@@ -76,6 +78,7 @@ class RewardModel(torch.nn.Module, ABC):
     requires: frozenset[str] = frozenset()
     task_free: bool = True
     replayable: bool = True
+    batch_dependent: bool = False
     goal_relabelling: bool = False
     concurrent_update: bool = False
 

@@ -105,7 +105,9 @@ def _run(subject: Subject) -> CheckReport:
     claimed = {
         "constructor": subject.build is not None,
         "task_free": model.task_free,
-        "replay": model.scope == Scope.TRANSITION and model.replayable,
+        "replay": model.scope == Scope.TRANSITION
+        and model.replayable
+        and not model.batch_dependent,
         **dict.fromkeys(potentials.RULES, isinstance(model, Potential)),
     }
     for name, rule in rules.items():

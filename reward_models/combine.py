@@ -2,8 +2,8 @@
 
 Each combination is a reward model over child models and declares what its children need together:
 the union of their ``requires``, the widest of their scopes, ``task_free``, ``replayable`` and
-``goal_relabelling`` only when all of them are. Children are combined as they come, without the
-scales of a mix.
+``goal_relabelling`` only when all of them are, ``batch_dependent`` when one is. Children are
+combined as they come, without the scales of a mix.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Combination(RewardModel):
         self.task_free = all(model.task_free for model in children.values())
         self.replayable = all(model.replayable for model in children.values())
         self.goal_relabelling = all(model.goal_relabelling for model in children.values())
+        self.batch_dependent = any(model.batch_dependent for model in children.values())
 
     @abstractmethod
     def combine(self, values: Float[Tensor, "K T B"]) -> Float[Tensor, "T B"]:

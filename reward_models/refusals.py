@@ -14,9 +14,10 @@ def transition_refusal(model: RewardModel) -> str | None:
         )
     if not model.replayable:
         return (
-            "it needs neighbouring steps (a memory of the running episode, or features of the next "
-            "step), and a replay buffer samples transitions out of their order; use an on-policy "
-            "learner (ppo, a2c, trpo)"
+            "it needs the steps in their order (a memory of the running episode, visits counted as "
+            "they arrive, or features of the next step), and a replay buffer samples transitions "
+            "out of it; use an on-policy learner (ppo, a2c, trpo), or count and sim_hash with "
+            "arrival_order: false"
         )
     return None
 

@@ -43,6 +43,52 @@ REWARDS: dict[str, Listed] = {
     ),
     "rnd": Listed("reward_models.curiosity.rnd:RND", "random network distillation"),
     "icm": Listed("reward_models.curiosity.icm:ICM", "intrinsic curiosity module"),
+    "disagreement": Listed(
+        "reward_models.curiosity.disagreement:Disagreement",
+        "disagreement of an ensemble of forward models",
+    ),
+    "byol_explore": Listed(
+        "reward_models.curiosity.hindsight.byol_explore:BYOLExplore",
+        "surprise in predictions of embeddings (BYOL-Explore)",
+    ),
+    "byol_hindsight": Listed(
+        "reward_models.curiosity.hindsight.byol_hindsight:BYOLHindsight",
+        "the same, blind to irreducible noise (Curiosity in Hindsight)",
+    ),
+    "icm_hindsight": Listed(
+        "reward_models.curiosity.hindsight.icm_hindsight:ICMHindsight",
+        "intrinsic curiosity module, blind to irreducible noise",
+    ),
+    "count": Listed(
+        "reward_models.curiosity.counting.counts:Counts", "1 / sqrt(visits) of exact states"
+    ),
+    "sim_hash": Listed(
+        "reward_models.curiosity.counting.sim_hash:SimHash",
+        "1 / sqrt(visits) of hashed states (#Exploration)",
+    ),
+    "density": Listed(
+        "reward_models.curiosity.counting.density:DensityPseudoCounts",
+        "pseudo-counts of a density model",
+    ),
+    "pseudo_counts": Listed(
+        "reward_models.curiosity.episodic.pseudo_counts:PseudoCounts",
+        "episodic novelty by nearest neighbours (of Never Give Up)",
+    ),
+    "ngu": Listed(
+        "reward_models.curiosity.episodic.ngu:NGU", "Never Give Up: episodic times lifelong novelty"
+    ),
+    "e3b": Listed(
+        "reward_models.curiosity.episodic.e3b:E3B", "episodic novelty by elliptical bonuses"
+    ),
+    "ride": Listed(
+        "reward_models.curiosity.episodic.ride:RIDE",
+        "change of the controllable features, over episodic visits",
+    ),
+    "re3": Listed(
+        "reward_models.curiosity.entropy.re3:RE3",
+        "state entropy by nearest neighbours in random features",
+    ),
+    "rise": Listed("reward_models.curiosity.entropy.rise:RISE", "the same for Renyi entropy"),
 }
 """Rewards that can be used by name."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tensordict import TensorDict
@@ -261,6 +261,16 @@ class Rollout:
                 open_end = not bool(done[last, column])
                 found.append(Episode(column, start, last + 1, open_start, open_end))
         return found
+
+    def episode_numbers(self) -> Int[Tensor, "T B"]:
+        """Number the pieces of episodes in each column, 0, 1, ... in time; -1 on padding.
+
+        The pieces are those of ``episodes``; number 0 goes on from before this rollout where
+        ``continued`` is true.
+        """
+        begins = self.mask.clone()
+        begins[1:] &= self.done[:-1] | ~self.mask[:-1]
+        return torch.where(self.mask, begins.cumsum(0) - 1, -1)
 
     def flatten(self) -> Rollout:
         """Return the real steps alone as a rollout ``[1, N]``, in time-major order."""

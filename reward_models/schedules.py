@@ -63,16 +63,41 @@ class Exponential(Schedule):
         return self.start * 2.0 ** (-steps / self.half_life)
 
 
+@dataclass(frozen=True)
+class Decay(Schedule):
+    """``start * (1 - kappa) ** g``, ``g`` the rollouts of ``steps`` steps before the present one.
+
+    A weight is read at the end of a rollout, so the first rollout has the weight ``start``. In
+    smooth form this is ``Exponential`` with a half life of ``steps * log(2) / -log(1 - kappa)``.
+    """
+
+    start: float
+    kappa: float
+    steps: float
+
+    def __post_init__(self) -> None:
+        _positive("decay", "steps", self.steps)
+        if not 0.0 <= self.kappa < 1.0:
+            raise UserError(f"Weight schedule 'decay': kappa must lie in [0, 1), got {self.kappa}.")
+
+    def at(self, steps: int) -> float:
+        """Return the decayed value."""
+        before = max(math.ceil(steps / self.steps) - 1, 0)
+        return self.start * (1.0 - self.kappa) ** before
+
+
 _KINDS: dict[str, tuple[type[Schedule], tuple[str, ...]]] = {
     "linear": (Linear, ("start", "end", "steps")),
     "exponential": (Exponential, ("start", "half_life")),
+    "decay": (Decay, ("start", "kappa", "steps")),
 }
 
 
 def as_schedule(weight: Any) -> Schedule:
     """Read a weight: a number, a schedule, or its text form.
 
-    The text forms are ``{linear: [start, end, steps]}`` and ``{exponential: [start, half_life]}``.
+    The text forms are ``{linear: [start, end, steps]}``, ``{exponential: [start, half_life]}`` and
+    ``{decay: [start, kappa, steps]}``.
 
     Raises:
         UserError: not a finite number, or the wrong count of numbers.

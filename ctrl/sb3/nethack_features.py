@@ -8,6 +8,7 @@ always at the same place in the input.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, final
 
 import torch
@@ -61,6 +62,7 @@ class NetHackFeatures(BaseFeaturesExtractor):
         features_dim: number of features.
         crop: side of the square around the hero, odd; beyond the map's edge there is no glyph.
         embedding: size of a glyph's and a character's embedding.
+        ignored_keys: further keys that the policy does not see, because a reward reads them.
 
     Raises:
         UserError: a key that is missing or not known here, or an even crop.
@@ -74,16 +76,18 @@ class NetHackFeatures(BaseFeaturesExtractor):
         features_dim: int = 256,
         crop: int = 9,
         embedding: int = 16,
+        ignored_keys: Sequence[str] = (),
     ) -> None:
         super().__init__(observation_space, features_dim)
         keys = (
             set(observation_space.spaces) if isinstance(observation_space, spaces.Dict) else set()
         )
-        if not self.reads(observation_space):
+        left = {key: observation_space[key] for key in keys - set(ignored_keys)}  # type: ignore[index]
+        if not self.reads(spaces.Dict(left)):
             raise UserError(
                 "NetHackFeatures reads the observation keys glyphs and blstats, and message and "
                 f"inv_glyphs where they are there; got {sorted(keys)}. Set the environment's "
-                "observation_keys to these."
+                "observation_keys to these, or name the others in ignored_keys."
             )
         if crop < 1 or crop % 2 == 0:
             raise UserError(f"crop must be odd, so that the hero is in the middle; got {crop}.")

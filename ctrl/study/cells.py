@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ctrl.checkpoint import newest_checkpoint
+from ctrl.study.measures import AREA, mean_height, measured, thinned
 from ctrl.study.plan import TRAIN, Cell, Study, training
 from reward_models.errors import UserError
 from reward_models.registry import load_reward
 
 RESULT = "cell.json"
-_CURVE_POINTS = 200
 
 
 def run_cell(study: Study, cell: Cell, folder: Path) -> dict[str, Any]:
@@ -52,6 +52,7 @@ def run_cell(study: Study, cell: Cell, folder: Path) -> dict[str, Any]:
         "environment": cell.environment,
         "seed": cell.seed,
         "settings": cell.settings,
+        "measures": study.measures,
         "metrics": metrics,
         "curves": curves,
         "seconds": time.perf_counter() - began,
@@ -71,8 +72,12 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
 def read_result(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None:
     """Return a finished cell's result, or None where there is none.
 
+    A training that finished before the study's ``measures`` were changed is measured again from
+    its log.
+
     Raises:
         UserError: the folder holds a cell of other settings: the study file was changed.
+        UnknownNameError: the log has no column that ``measures`` names.
     """
     path = folder / RESULT
     if not path.is_file():
@@ -84,6 +89,15 @@ def read_result(study: Study, cell: Cell, folder: Path) -> dict[str, Any] | None
             f"{folder} was run with other settings than {study.source} has now. Name another "
             "folder with --out, or remove this one."
         )
+    before = result.get("measures", {})
+    if before != study.measures:
+        metrics, curves = measured(study.measures, folder / "run")
+        old = {*before, *(f"{name}{AREA}" for name in before)}
+        for part, found in (("metrics", metrics), ("curves", curves)):
+            kept = {key: value for key, value in result[part].items() if key not in old}
+            result[part] = {**found, **kept}
+        result["measures"] = study.measures
+        write_result(folder, result)
     return result
 
 
@@ -112,10 +126,10 @@ def _trained(study: Study, cell: Cell, run: Path) -> tuple[dict[str, float], dic
     curves = _curves(run)
     for name in ("task_return", "success_rate"):
         if len(curves.get(name, [()])[0]) > 1:
-            steps, values = (np.asarray(part) for part in curves[name])
-            middles = (values[1:] + values[:-1]) / 2
-            metrics[f"{name}_area"] = float(np.average(middles, weights=np.diff(steps)))
-    return {name: float(value) for name, value in metrics.items() if value is not None}, curves
+            metrics[f"{name}{AREA}"] = mean_height(*(np.asarray(part) for part in curves[name]))
+    known = {name: float(value) for name, value in metrics.items() if value is not None}
+    own_metrics, own_curves = measured(study.measures, run)
+    return {**own_metrics, **known}, {**own_curves, **curves}
 
 
 def _curves(run: Path) -> dict[str, Any]:
@@ -128,8 +142,7 @@ def _curves(run: Path) -> dict[str, Any]:
     for name, key in (("task_return", TASK_RETURN), ("success_rate", SUCCESS_RATE)):
         steps, values = columns.curve(key)
         if len(steps):
-            keep = np.unique(np.linspace(0, len(steps) - 1, _CURVE_POINTS).astype(int))
-            found[name] = [steps[keep].tolist(), values[keep].tolist()]
+            found[name] = thinned(steps, values)
     return found
 
 

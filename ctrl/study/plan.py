@@ -17,6 +17,12 @@ TRAIN = "train"
 ONLY = "default"
 """The name of the environment of a study that names none."""
 
+MEASURED = (
+    "task_return", "success_rate", "episode_length", "training_task_return",
+    "training_shaped_return", "training_success_rate", "task_return_area", "success_rate_area",
+)  # fmt: skip
+"""The numbers that every training has, some of them only where the environment tells successes."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -55,6 +61,7 @@ class Study:
         methods: settings of each method by name.
         environments: settings of each environment by name.
         episodes: evaluation episodes after a training.
+        measures: further numbers of a training by name: the column of its log they are read from.
         metric: the number shown first.
         rules: what makes it a pass; may be empty.
         source: the file it was read from.
@@ -68,6 +75,7 @@ class Study:
     settings: dict[str, Any] = field(default_factory=dict)
     about: str = ""
     episodes: int = 20
+    measures: dict[str, str] = field(default_factory=dict)
     metric: str | None = None
     rules: tuple[Rule, ...] = ()
     source: Path | None = None
@@ -92,7 +100,7 @@ class Study:
 _KEYS = {
     "study": "name", "about": "about", "run": "run", "seeds": "seeds", "settings": "settings",
     "methods": "methods", "environments": "environments", "episodes": "episodes",
-    "metric": "metric", "pass": "rules",
+    "measures": "measures", "metric": "metric", "pass": "rules",
 }  # fmt: skip
 
 
@@ -135,6 +143,7 @@ def read_study(path: str | Path) -> Study:
         settings=_mapping("settings", given.get("settings") or {}),
         about=" ".join(str(given.get("about", "")).split()),
         episodes=int(given.get("episodes", 20)),
+        measures=_measures(given.get("measures") or {}, run),
         metric=None if given.get("metric") is None else str(given["metric"]),
         rules=parse_rules(given.get("rules") or [], methods, environments),
         source=path,
@@ -180,6 +189,24 @@ def _mapping(place: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise UserError(f"{place} must be a mapping, got {value!r}.")
     return {str(key): entry for key, entry in value.items()}
+
+
+def _measures(value: Any, run: str) -> dict[str, str]:
+    measures = _mapping("measures", value)
+    if measures and run != TRAIN:
+        raise UserError(
+            "measures are columns of the log of a training; a function of your own returns its "
+            f"numbers itself, so take them out or leave out run: {run}."
+        )
+    for name, column in measures.items():
+        if name in MEASURED:
+            raise UserError(f"measures.{name} is measured anyway; choose another name.")
+        if not isinstance(column, str) or not column:
+            raise UserError(
+                f"measures.{name} must name a column of the log, for example "
+                f"reward/rnd/mean, got {column!r}."
+            )
+    return measures
 
 
 def _seeds(value: Any) -> list[int]:

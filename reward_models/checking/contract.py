@@ -27,7 +27,7 @@ from reward_models.errors import nearest_name
 from reward_models.rollout import CORE_KEYS, OPTIONAL_KEYS, Rollout
 from reward_models.scale import Scale
 
-_FLAGS = ("task_free", "replayable", "goal_relabelling")
+_FLAGS = ("task_free", "replayable", "batch_dependent", "goal_relabelling")
 
 
 def declarations(subject: Subject) -> Iterator[Violation]:

@@ -31,6 +31,12 @@ def check_comparable(name: str, model: RewardModel) -> None:
             f"Reward {name!r} remembers the running episode, so that one transition has no one "
             "value; only rewards of single transitions can be compared without training."
         )
+    if model.batch_dependent:
+        raise UserError(
+            f"Reward {name!r} depends on the batch that it is computed with, so that one "
+            "transition has no one value; only rewards of single transitions can be compared "
+            "without training."
+        )
     for key in sorted(model.requires):
         if key.partition(".")[0] not in _AVAILABLE:
             raise UserError(

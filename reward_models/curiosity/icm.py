@@ -14,10 +14,11 @@ from reward_models.base import RewardModel
 from reward_models.curiosity.networks import (
     ActionCode,
     ObservationNormalizer,
+    action_rows,
     chosen_encoder,
-    flat_steps,
-    in_chunks,
+    over_transitions,
     prediction_error,
+    real_steps,
     require_finite,
 )
 from reward_models.curiosity.training import Losses, MinibatchTrainer
@@ -126,8 +127,8 @@ class ICM(RewardModel):
         """Return the forward model's error; with ``defined`` where the successor may lack."""
         before = self.encoder.inputs(rollout)
         after, defined = self.encoder.next_inputs(rollout)
-        actions = self._real_actions(rollout)
-        error = in_chunks(self._error, flat_steps(before), flat_steps(after), actions)
+        actions = action_rows(self.actions, rollout)
+        error = over_transitions(self._error, self._features, before, after, actions)
         error = error.reshape(rollout.T, rollout.B)
         if self.reward_form == "eta":
             error = error * (0.5 * self.eta * self.encoder.output_size)
@@ -147,8 +148,8 @@ class ICM(RewardModel):
         after, defined = self.encoder.next_inputs(rollout)
         if not bool(defined.any()):
             return {}
-        before = self.encoder.inputs(rollout)[defined].detach()
-        after, action = after[defined].detach(), rollout.action[defined].detach()
+        before = real_steps(self.encoder.inputs(rollout), defined)
+        after, action = real_steps(after, defined), real_steps(rollout.action, defined)
         require_finite("observation", before)
         require_finite("next_observation", after)
         require_finite("action", action)
@@ -156,21 +157,17 @@ class ICM(RewardModel):
         samples = (self.normalizer(before), self.normalizer(after), self.actions(action))
         return self.trainer.minimize(samples, self._losses)
 
-    def _real_actions(self, rollout: Rollout) -> Float[Tensor, "N A"]:
-        """Return the actions of all steps as rows; zeros on padding, whose actions say nothing."""
-        if bool(rollout.mask.all()):
-            return self.actions(rollout.action.flatten(0, 1))
-        rows = torch.zeros(rollout.T * rollout.B, self.actions.size, device=rollout.device)
-        real = rollout.mask.flatten()
-        return rows.index_put((real,), self.actions(rollout.action[rollout.mask]))
+    def _features(self, inputs: Any) -> Float[Tensor, "N D"]:
+        return self.encoder(self.normalizer(inputs))
 
-    def _error(self, before: Any, after: Any, action: Tensor) -> Float[Tensor, " N"]:
-        before, after = (self.encoder(self.normalizer(inputs)) for inputs in (before, after))
+    def _error(self, before: Tensor, after: Tensor, action: Tensor) -> Float[Tensor, " N"]:
         return prediction_error(self.dynamics(torch.cat([before, action], -1)), after)
 
     def _losses(self, before: Any, after: Any, action: Tensor) -> Losses:
-        before, after = self.encoder(before), self.encoder(after)
-        inverse = self.actions.loss(self.inverse(torch.cat([before, after], -1)), action)
+        # Both observations of a step side by side: one pass, and the inverse model's input.
+        pairs = self.encoder(torch.stack([before, after], 1).flatten(0, 1)).unflatten(0, (-1, 2))
+        before, after = pairs.unbind(1)
+        inverse = self.actions.loss(self.inverse(pairs.flatten(1)), action)
         if self.stop_forward_grad:
             before, after = before.detach(), after.detach()
         forward = prediction_error(self.dynamics(torch.cat([before, action], -1)), after)

@@ -18,6 +18,7 @@ from reward_models.curiosity.networks import (
     flat_steps,
     in_chunks,
     prediction_error,
+    real_steps,
     require_finite,
 )
 from reward_models.curiosity.training import Losses, MinibatchTrainer
@@ -109,12 +110,14 @@ class RND(RewardModel):
         Raises:
             UserError: an observation is NaN or infinite.
         """
-        inputs = self.predictor.inputs(rollout)[rollout.mask].detach()
+        inputs = real_steps(self.predictor.inputs(rollout), rollout.mask)
         if not inputs.shape[0]:
             return {}
         require_finite("observation", inputs)
         self.normalizer.update(inputs)
         inputs = self.normalizer(inputs)
+        if self.trainer.epochs == 1:
+            return self.trainer.minimize((inputs,), self._losses)
         with torch.no_grad():
             targets = in_chunks(self.target, inputs)
         return self.trainer.minimize((inputs, targets), self._losses)
@@ -123,5 +126,8 @@ class RND(RewardModel):
         inputs = self.normalizer(inputs)
         return prediction_error(self.predictor(inputs), self.target(inputs))
 
-    def _losses(self, inputs: Any, targets: Float[Tensor, "N D"]) -> Losses:
+    def _losses(self, inputs: Any, targets: Float[Tensor, "N D"] | None = None) -> Losses:
+        if targets is None:
+            with torch.no_grad():
+                targets = self.target(inputs)
         return {"loss": prediction_error(self.predictor(inputs), targets)}

@@ -64,7 +64,9 @@ def test_that_a_broken_row_still_closes_the_others(clock):
     assert log[-1] == "close a"
 
 
-@pytest.mark.parametrize("family", ["mujoco", "nethack", "rocket_league", "worlds", "classic"])
+@pytest.mark.parametrize(
+    "family", ["mujoco", "nethack", "rocket_league", "atari", "worlds", "classic"]
+)
 def test_that_every_family_is_measured_beside_its_engine(family, monkeypatch):
     monkeypatch.setattr(rocket_league, "_SIZES", (1,))
     document = bench_environments(families=[family], seconds=1e-4, repeats=1)

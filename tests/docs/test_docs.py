@@ -206,6 +206,7 @@ def test_that_every_environment_of_ours_is_on_the_page_of_its_family():
         "mujoco": ["mujoco.md"],
         "nethack": ["nethack.md"],
         "rocket_league": ["rocket-league.md", "rlgym.md"],
+        "atari": ["atari.md"],
         "worlds": ["worlds.md", "worlds-continuous.md"],
     }
     for family in FAMILIES:

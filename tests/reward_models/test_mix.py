@@ -308,7 +308,7 @@ class TestDeclarations:
         message = str(raised.value)
         assert "cannot be used for replay" in message
         assert "- a: its value depends on a whole episode" in message
-        assert "- gate of b: it needs neighbouring steps" in message
+        assert "- gate of b: it needs the steps in their order" in message
         assert "- b:" not in message
 
     def test_hindsight_needs_a_claim(self):

@@ -1,8 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 
 from reward_models.errors import UnknownNameError, UserError
-from reward_models.schedules import Exponential, Fixed, Linear, as_schedule
+from reward_models.schedules import Decay, Exponential, Fixed, Linear, as_schedule
 
 
 def test_fixed():
@@ -20,6 +22,23 @@ def test_exponential_halves():
     schedule = as_schedule({"exponential": (4, 10)})
     assert schedule == Exponential(4, 10)
     assert [schedule.at(steps) for steps in (0, 10, 20, 5)] == pytest.approx([4, 2, 1, 4 / 2**0.5])
+
+
+def test_decay_counts_the_rollouts_before_the_present_one():
+    schedule = as_schedule({"decay": [1, 0.01, 1024]})
+    assert schedule == Decay(1, 0.01, 1024)
+    assert [schedule.at(steps) for steps in (0, 1, 1024)] == [1, 1, 1]
+    assert schedule.at(1025) == schedule.at(2048) == pytest.approx(0.99)
+    assert schedule.at(11 * 1024) == pytest.approx(0.904382, abs=5e-7)
+    assert schedule.at(101 * 1024) == pytest.approx(0.366032, abs=5e-7)
+    assert Decay(2.0, 0.0, 10).at(10**9) == 2.0
+
+
+def test_decay_has_an_exponential_twin():
+    decay = Decay(3.0, 0.01, 1024)
+    smooth = Exponential(3.0, 1024 * math.log(2) / -math.log(0.99))
+    for before in (0, 10, 100):
+        assert decay.at((before + 1) * 1024) == pytest.approx(smooth.at(before * 1024))
 
 
 def test_a_schedule_is_itself():
@@ -52,6 +71,9 @@ def test_unknown_kind_names_the_nearest():
         ({"linear": 3}, "takes"),
         ({"exponential": "12"}, "takes"),
         ({"linear": [1, 0, 0]}, "steps must be positive"),
+        ({"decay": [1, 1, 10]}, r"kappa must lie in \[0, 1\), got 1"),
+        ({"decay": [1, -0.1, 10]}, "kappa must lie in"),
+        ({"decay": [1, 0.1, 0]}, "steps must be positive"),
         ({"exponential": [1, -5]}, "half_life must be positive"),
         ({"linear": [1, float("nan"), 5]}, "finite"),
     ],

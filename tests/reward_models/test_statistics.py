@@ -54,6 +54,17 @@ def test_each_dimension_is_normalised_by_itself_and_clipped():
     assert float(statistics.normalize(torch.tensor([[1e9, -1e9]])).abs().max()) == 5.0
 
 
+def test_float32_is_normalised_as_exactly_as_float64():
+    # The mean, 1e6 with a deviation of 1, has no float32 number close enough to it.
+    samples = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0)) + 1e6
+    statistics = RunningStatistics(shape=(3,), initial_count=0.0)
+    statistics.update(samples)
+    kept = samples.clone()
+    found, exact = statistics.normalize(samples), statistics.normalize(samples.to(torch.float64))
+    torch.testing.assert_close(found, exact, atol=2e-6, rtol=2e-6)
+    assert torch.equal(samples, kept)
+
+
 def test_constant_samples_stay_finite():
     statistics = RunningStatistics(shape=(1,))
     for _ in range(50):

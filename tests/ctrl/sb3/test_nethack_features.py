@@ -178,6 +178,17 @@ def test_that_an_unknown_extractor_is_named():
         _model(algo=_by_name("nethak"))
 
 
+def test_that_keys_for_rewards_alone_can_be_ignored():
+    env = {"id": "MiniHack-Room-5x5-v0", "observation_keys": ["glyphs", "blstats", "tty_cursor"]}
+    with pytest.raises(UserError, match="name the others in ignored_keys"):
+        _model(env={**env, "n_envs": 2}, algo=_by_name("nethack"))
+    ignoring = _by_name("nethack", features_extractor_kwargs={"ignored_keys": ["tty_cursor"]})
+    model = _model(env={**env, "n_envs": 2}, algo=ignoring)
+    assert not any("cursor" in name for name in model.policy.state_dict())
+    model.learn(32)
+    model.env.close()
+
+
 def test_that_normalised_glyphs_are_refused():
     with pytest.raises(UserError, match="glyph codes"):
         _model(normalize_observations=True)

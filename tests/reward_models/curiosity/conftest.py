@@ -103,3 +103,32 @@ def observation_spaces() -> dict[str, spaces.Space]:
 def action_spaces() -> dict[str, spaces.Space]:
     """Return action spaces of every kind by name."""
     return ACTIONS
+
+
+@pytest.fixture
+def noisy_rollout() -> Callable[[int], tuple[Rollout, torch.Tensor]]:
+    """Return a function of a seed: a rollout [6, 16], and where its outcome is noise.
+
+    Action 3 of 4 shows one of four pictures at random, the others change the observation in a
+    known way. The action tells that there is noise, and nothing tells which picture it will be.
+    """
+    pictures = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
+
+    def make(seed: int) -> tuple[Rollout, torch.Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        observation = torch.randn(6, 16, 5, generator=generator)
+        action, picture = torch.randint(4, (2, 6, 16), generator=generator)
+        noisy = action == 3
+        known = observation.roll(1, -1)
+        flags = torch.zeros(6, 16, dtype=torch.bool)
+        rollout = Rollout(
+            observation=observation,
+            action=action,
+            next_observation=torch.where(noisy.unsqueeze(-1), pictures[picture], known),
+            reward=torch.zeros(6, 16),
+            terminated=flags,
+            truncated=flags.clone(),
+        )
+        return rollout, noisy
+
+    return make

@@ -128,6 +128,17 @@ def test_error_falls_on_repeated_data_and_stays_high_elsewhere(make_rollout):
     assert float(model(elsewhere).mean()) > 5 * float(model(rollout).mean())
 
 
+def test_two_epochs_learn_what_two_updates_do(make_rollout):
+    # The targets of several epochs are computed once, those of one epoch with each minibatch.
+    rollout = make_rollout(steps=20)
+    once, twice = (_rnd(epochs=n, batch_size=16, normalize_observations=False) for n in (1, 2))
+    once.update(rollout)
+    once.update(rollout)
+    twice.update(rollout)
+    torch.testing.assert_close(once(rollout), twice(rollout))
+    assert torch.equal(once.trainer.generator_state, twice.trainer.generator_state)
+
+
 def test_calling_changes_nothing(make_rollout):
     model, rollout = _rnd(), make_rollout()
     model.update(rollout)

@@ -82,6 +82,14 @@ def test_global_generator_is_left_alone_and_no_gradient_stays():
     assert network.weight.grad is None
 
 
+def test_gradients_of_others_are_not_learned():
+    networks = [_network(), _network()]
+    networks[1](torch.ones(4, 3)).sum().backward()
+    for network in networks:
+        MinibatchTrainer(network.parameters()).minimize(_data(), _losses(network))
+    assert torch.equal(networks[0].weight, networks[1].weight)
+
+
 @pytest.mark.parametrize("trained_before_loading", [False, True])
 def test_restored_training_continues_bit_for_bit(trained_before_loading):
     network, other = _network(), _network()

@@ -1,0 +1,1 @@
+"""Novelty from counts of visits, exact or by a density model."""

@@ -1,0 +1,1 @@
+"""Novelty as distance to the states visited lately."""

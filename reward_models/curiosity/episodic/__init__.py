@@ -1,0 +1,1 @@
+"""Novelty within the running episode, in features of what the agent can influence."""

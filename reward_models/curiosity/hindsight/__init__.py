@@ -1,0 +1,1 @@
+"""Curiosity in hindsight: surprise about embeddings, without what nobody could have known."""
