@@ -5,8 +5,8 @@ Four signs are watched, each over a window of rollouts, so that one odd rollout 
 ``dominant``
     One term has more than 90 % of the summed absolute contributions: the others hardly count.
 ``constant``
-    A term with a weight returned one and the same value everywhere: it cannot teach anything (a sparse reward
-    that was never met is the usual case).
+    A term with a weight returned one and the same value everywhere: it cannot teach anything (a
+    sparse reward that was never met is the usual case).
 ``sign_flip``
     A term's mean contribution had one sign throughout the first half of the window and has the
     other throughout the second: a bonus has become a penalty, or the reverse.

@@ -91,14 +91,19 @@ def place(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules), dict(gymnasium.registry), dict(ALGORITHMS)
     yield tmp_path
+    own = {"page"}
     for name in set(sys.modules) - before[0]:
-        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(
-            sys.modules[name].__file__
-        ):
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", None)):
+            own.add(name)
             del sys.modules[name]
-    for registry, names in ((gymnasium.registry, before[1]), (ALGORITHMS, before[2])):
-        for name in set(registry) - set(names):
-            del registry[name]
+    # What a package registered when the page first imported it stays: it does so only once.
+    for name in set(gymnasium.registry) - set(before[1]):
+        entry = gymnasium.registry[name].entry_point
+        place_of = entry.split(":")[0] if isinstance(entry, str) else entry.__module__
+        if place_of in own:
+            del gymnasium.registry[name]
+    for name in set(ALGORITHMS) - set(before[2]):
+        del ALGORITHMS[name]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

@@ -152,7 +152,7 @@ def test_without_arrival_order_a_value_belongs_to_its_transition(make_rollout):
 @CLASSES
 def test_arrival_order_refuses_replay_with_the_reason(kind):
     for options in ({}, {"episodic": True}):
-        assert "out of their order" in str(transition_refusal(_model(kind, **options)))
+        assert "steps in their order" in str(transition_refusal(_model(kind, **options)))
         assert "update_every=1" in str(stepwise_refusal(_model(kind, **options), 2))
 
 

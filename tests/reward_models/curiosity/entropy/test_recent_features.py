@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from reward_models.base import Order, Scope
 from reward_models.check import check_reward
-from reward_models.curiosity import recent_features
+from reward_models.curiosity.entropy import recent_features
 from reward_models.curiosity.entropy.re3 import RE3
 from reward_models.curiosity.entropy.recent_features import RecentFeatures, nearest_distances
 from reward_models.curiosity.entropy.rise import RISE
@@ -252,7 +252,7 @@ def test_unknown_observations_are_not_stored(make_rollout, kind):
 
 @MODELS
 def test_replay_is_refused_with_the_reason(kind):
-    assert "out of their order" in str(transition_refusal(_model(kind)))
+    assert "steps in their order" in str(transition_refusal(_model(kind)))
 
 
 @MODELS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reward_models.curiosity import episode_window
+from reward_models.curiosity.episodic import episode_window
 from reward_models.curiosity.episodic.episode_window import EpisodeWindow
 from reward_models.errors import UserError
 
