@@ -88,7 +88,7 @@ def test_runs_with_every_kind_of_action(make_rollout, action_spaces, cls, mode, 
 @pytest.mark.parametrize("size", [1, 7])
 def test_hidden_states_know_no_last_successor(make_rollout, flags, cls, mode, size):
     model = _build(cls, mode, encoder=HiddenEncoder(hidden_size=size, size=8))
-    rollout = make_rollout(**flags, hidden=torch.randn(6, 3, size))
+    rollout = make_rollout(**flags, hidden=torch.linspace(-2, 2, 18 * size).reshape(6, 3, size))
     assert model.requires == {"hidden"}
     assert not model.replayable
     reward, extras = model(rollout)
@@ -222,7 +222,7 @@ def test_a_target_of_your_own_stays(make_rollout, cls, mode):
 @torch.no_grad()
 def test_surprise_falls_where_it_is_learned(make_rollout, cls, mode):
     # A still observation per column: known once it was seen often enough.
-    still = torch.randn(1, 3, 5, dtype=torch.float64).expand(6, 3, 5).contiguous()
+    still = make_rollout(steps=1).observation.expand(6, 3, 5).contiguous()
     rollout = make_rollout(observation=still, next_observation=still)
     model = _build(cls, mode, target_decay=1.0, learning_rate=1e-2)
     first = float(model._raw(rollout)[0].mean())

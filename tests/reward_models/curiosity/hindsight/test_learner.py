@@ -7,7 +7,14 @@ from reward_models.curiosity.hindsight.latent_errors import unit
 from reward_models.curiosity.hindsight.latent_world import Pairs
 from reward_models.curiosity.hindsight.learner import HindsightLearner, in_groups
 from reward_models.curiosity.hindsight.networks import invariance
+from reward_models.encoders import seeded
 from reward_models.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def _same_weights_every_time():
+    with seeded(0):
+        yield
 
 
 def _learner(context: torch.nn.Module, **options) -> HindsightLearner:
@@ -116,18 +123,18 @@ def test_the_critic_maximises_what_the_generator_minimises():
 
 
 def test_without_the_invariance_loss_the_outcome_is_copied():
-    # The largest possible value is log 12 = 2.5; more than 1 nat on the ring is a study's claim.
+    # The largest possible value is log 12 = 2.5.
     found = {}
     for wanted in (True, False):
         maker = torch.nn.Linear(4, 4)
         learner = _learner(maker, invariance_loss=wanted, trade_off=0.1)
-        for step in range(200):
+        for step in range(300):
             # The outcome is a function of the context, so that Z need not say anything.
             context = _drawn(4, 12, 4, seed=step)
             pair = Pairs(maker(context), None, torch.ones(4, 12, dtype=torch.bool))
             metrics = learner.learn([pair], [unit(context[..., :3])])
         found[wanted] = float(metrics["invariance"])
-    assert found[False] > 0.8
+    assert found[False] > 1.0
     assert found[True] < 0.5 * found[False]
 
 
