@@ -33,8 +33,7 @@ class BYOLExplore(LatentPrediction):
         keys: keys of a Dict observation to read; all when None.
         mode: ``one_step`` or ``multi_step``, see `LatentPrediction`.
         target: ``slow_twin`` of the encoder, or ``random_linear``: 32 fixed random sums of all
-            numbers of the observation, see `LinearTarget`; the better choice for vectors and for
-            short trainings.
+            numbers of the observation, see `LinearTarget`.
         horizon: how many steps ahead ``multi_step`` predicts, ``K``.
         embedding_size: numbers of an embedding, when no encoder is given.
         belief_size: numbers of a recurrent belief.

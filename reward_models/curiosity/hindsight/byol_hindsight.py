@@ -45,8 +45,7 @@ class BYOLHindsight(LatentPrediction):
         keys: keys of a Dict observation to read.
         mode: ``one_step`` or ``multi_step``.
         target: ``slow_twin`` of the encoder, or ``random_linear``: 32 fixed random sums of all
-            numbers of the observation, see `LinearTarget`; the better choice for vectors and for
-            short trainings.
+            numbers of the observation, see `LinearTarget`.
         horizon: how many steps ahead ``multi_step`` predicts.
         embedding_size: numbers of an embedding.
         belief_size: numbers of a recurrent belief.

@@ -1,4 +1,4 @@
-"""A fixed random linear view of observations, the steadiest target of a world model."""
+"""A fixed random linear view of observations, as the target of a world model."""
 
 from __future__ import annotations
 
