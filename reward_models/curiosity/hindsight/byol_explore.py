@@ -32,8 +32,9 @@ class BYOLExplore(LatentPrediction):
         target_encoder: a fixed encoder of the outcomes; None takes a slow twin of ``encoder``.
         keys: keys of a Dict observation to read; all when None.
         mode: ``one_step`` or ``multi_step``, see `LatentPrediction`.
-        target: ``slow_twin`` of the encoder, or ``random_linear``: 32 fixed random sums of all
+        target: ``slow_twin`` of the encoder, or ``random_linear``: fixed random sums of all
             numbers of the observation, see `LinearTarget`.
+        target_size: how many sums ``random_linear`` has.
         horizon: how many steps ahead ``multi_step`` predicts, ``K``.
         embedding_size: numbers of an embedding, when no encoder is given.
         belief_size: numbers of a recurrent belief.
@@ -64,6 +65,7 @@ class BYOLExplore(LatentPrediction):
         keys: Sequence[str] | None = None,
         mode: str = "one_step",
         target: str = "slow_twin",
+        target_size: int = 32,
         horizon: int = 8,
         embedding_size: int | None = None,
         belief_size: int = 256,
@@ -86,6 +88,7 @@ class BYOLExplore(LatentPrediction):
             keys=keys,
             mode=mode,
             target=target,
+            target_size=target_size,
             horizon=horizon,
             embedding_size=embedding_size,
             belief_size=belief_size,

@@ -44,8 +44,9 @@ class BYOLHindsight(LatentPrediction):
         target_encoder: a fixed encoder of the outcomes.
         keys: keys of a Dict observation to read.
         mode: ``one_step`` or ``multi_step``.
-        target: ``slow_twin`` of the encoder, or ``random_linear``: 32 fixed random sums of all
+        target: ``slow_twin`` of the encoder, or ``random_linear``: fixed random sums of all
             numbers of the observation, see `LinearTarget`.
+        target_size: how many sums ``random_linear`` has.
         horizon: how many steps ahead ``multi_step`` predicts.
         embedding_size: numbers of an embedding.
         belief_size: numbers of a recurrent belief.
@@ -84,6 +85,7 @@ class BYOLHindsight(LatentPrediction):
         keys: Sequence[str] | None = None,
         mode: str = "one_step",
         target: str = "slow_twin",
+        target_size: int = 32,
         horizon: int = 8,
         embedding_size: int | None = None,
         belief_size: int = 256,
@@ -112,6 +114,7 @@ class BYOLHindsight(LatentPrediction):
             keys=keys,
             mode=mode,
             target=target,
+            target_size=target_size,
             horizon=horizon,
             embedding_size=embedding_size,
             belief_size=belief_size,

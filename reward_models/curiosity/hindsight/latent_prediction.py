@@ -80,6 +80,7 @@ class LatentPrediction(RewardModel):
         keys: Sequence[str] | None,
         mode: str,
         target: str,
+        target_size: int,
         horizon: int,
         embedding_size: int | None,
         belief_size: int,
@@ -103,6 +104,7 @@ class LatentPrediction(RewardModel):
         if target != "slow_twin" and target_encoder is not None:
             raise UserError(f"Pass either target_encoder or target={target!r}, not both.")
         for name, number in (
+            ("target_size", target_size),
             ("horizon", horizon),
             ("belief_size", belief_size),
             ("action_embedding_size", action_embedding_size),
@@ -124,7 +126,9 @@ class LatentPrediction(RewardModel):
         self.fixed_target = target_encoder is not None or target == "random_linear"
         self.normalized_target = target_encoder is None
         if target == "random_linear":
-            target_encoder = LinearTarget(space=self.encoder.input_space, seed=seed)
+            target_encoder = LinearTarget(
+                space=self.encoder.input_space, size=target_size, seed=seed
+            )
         self.target = copy.deepcopy(self.encoder if target_encoder is None else target_encoder)
         self.target.requires_grad_(False)
         self.actions = ActionCode(space=action_space)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from reward_models.encoders import seeded
 from reward_models.errors import UserError
@@ -97,7 +98,7 @@ class Hindsight(nn.Module):
         self.outcomes = RunningStatistics(shape=(target_size,))
         with seeded(seed):
             self.generator = deep_mlp(
-                context_size + target_size + noise_size, hidden, hindsight_size
+                context_size + target_size + noise_size, hidden, hindsight_size + 2
             )
             self.reconstructor = deep_mlp(context_size + hindsight_size, hidden, target_size)
             self.critic = Critic(context_size, hindsight_size, hidden)
@@ -114,7 +115,10 @@ class Hindsight(nn.Module):
         """
         # A direction's numbers vary little beside the noise's, which would drown them for long.
         inputs = [context.detach(), self.outcomes.normalize(target.detach()), noise]
-        return torch.tanh(self.generator(torch.cat(inputs, -1)))
+        # Without the layer norm nearly all numbers of Z end beyond 0.99, where tanh has no slope
+        # and Z is a constant that can carry nothing. It fixes two numbers, which are left out.
+        raw = self.generator(torch.cat(inputs, -1))
+        return torch.tanh(functional.layer_norm(raw, raw.shape[-1:]))[..., :-2]
 
     def reconstruct(
         self, context: Float[Tensor, "*batch C"], z: Float[Tensor, "*batch Z"]
