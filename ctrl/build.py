@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
+from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.torch_layers import CombinedExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
@@ -18,6 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 import envs
 from ctrl.config import EnvConfig, TrainConfig
 from ctrl.sb3.algorithms import find_algorithm, is_on_policy, option_names
+from ctrl.sb3.controller_policy import ControllerPolicy
 from ctrl.sb3.model import make_model
 from ctrl.sb3.nethack_features import NetHackFeatures
 from ctrl.sb3.recorder import Recorder
@@ -38,6 +40,7 @@ _ACTIVATIONS = {
     "silu": torch.nn.SiLU,
 }
 _FEATURES = {"nethack": NetHackFeatures, "combined": CombinedExtractor}
+_POLICIES = {"controller": ControllerPolicy}
 _REPLAY_BUFFERS = {"her": "HerReplayBuffer"}
 
 
@@ -212,6 +215,26 @@ def acting_config(config: TrainConfig) -> TrainConfig:
     )
 
 
+def policy_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the names in a configuration's ``policy_kwargs`` into what SB3 takes.
+
+    Raises:
+        UnknownNameError: an unknown activation function or features extractor.
+    """
+    policy = dict(settings)
+    activation = policy.get("activation_fn")
+    if isinstance(activation, str):
+        if activation not in _ACTIVATIONS:
+            raise UnknownNameError("activation function", activation, _ACTIVATIONS)
+        policy["activation_fn"] = _ACTIVATIONS[activation]
+    features = policy.pop("features_extractor", None)
+    if features is not None:
+        if features not in _FEATURES:
+            raise UnknownNameError("features extractor", str(features), _FEATURES)
+        policy["features_extractor_class"] = _FEATURES[features]
+    return policy
+
+
 def _algorithm_options(
     config: TrainConfig, kind: type[BaseAlgorithm], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -221,22 +244,12 @@ def _algorithm_options(
     for key in config.algo.options:
         if key == "n_envs":
             raise UserError("The number of environments is env.n_envs, not algo.n_envs.")
-        if key not in valid:
+        if key not in (*valid, "policy"):
             raise UnknownNameError(f"setting of {config.algo.name}", key, valid)
-    policy = options.get("policy_kwargs")
-    if isinstance(policy, Mapping):
-        policy = dict(policy)
-        activation = policy.get("activation_fn")
-        if isinstance(activation, str):
-            if activation not in _ACTIVATIONS:
-                raise UnknownNameError("activation function", activation, _ACTIVATIONS)
-            policy["activation_fn"] = _ACTIVATIONS[activation]
-        features = policy.pop("features_extractor", None)
-        if features is not None:
-            if features not in _FEATURES:
-                raise UnknownNameError("features extractor", str(features), _FEATURES)
-            policy["features_extractor_class"] = _FEATURES[features]
-        options["policy_kwargs"] = policy
+    if isinstance(options.get("policy_kwargs"), Mapping):
+        options["policy_kwargs"] = policy_settings(options["policy_kwargs"])
+    if "policy" in options:
+        options["policy"] = _policy_class(config.algo.name, kind, options["policy"])
     replay = options.get("replay_buffer_class")
     if isinstance(replay, str):
         if replay not in _REPLAY_BUFFERS:
@@ -250,6 +263,15 @@ def _algorithm_options(
     if isinstance(noise, int | float) and not isinstance(noise, bool):
         options["action_noise"] = _gaussian_noise(config, float(noise))
     return options
+
+
+def _policy_class(learner: str, kind: type[BaseAlgorithm], name: Any) -> type:
+    """Return the policy class of this name, which the learner can train."""
+    if name not in _POLICIES:
+        raise UnknownNameError("policy", str(name), _POLICIES)
+    if not is_on_policy(kind) or issubclass(kind, RecurrentPPO):
+        raise UserError(f"policy: {name} is for ppo, a2c and trpo, not for {learner}.")
+    return _POLICIES[name]
 
 
 def _gaussian_noise(config: TrainConfig, sigma: float) -> Any:

@@ -113,10 +113,14 @@ def refuse_pickles(path: Path) -> None:
         if not file.is_file():
             continue
         with file.open("rb") as stream:
-            head = stream.read(4)
+            head = stream.read(9)
         # Pickle protocols 2 to 5 begin with 0x80 and the protocol; torch.save writes a zip.
         is_pickle = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-        if file.suffix in _PICKLES or is_pickle or head == b"PK\x03\x04":
+        # So does a safetensors file whose header has 0x480 bytes, say: its length comes first.
+        length = int.from_bytes(head[:8], "little")
+        is_safetensors = head[8:] == b"{" and 8 + length <= file.stat().st_size
+        is_pickle = is_pickle and not is_safetensors
+        if file.suffix in _PICKLES or is_pickle or head[:4] == b"PK\x03\x04":
             raise UserError(
                 f"{file} is refused: reading it needs a pickle, and a pickle can run any code. "
                 f"ctrl reads {ARRAYS} (arrays) and {REST} (text) only. If you trust the file, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,7 @@ class TrainConfig:
         reward: terms by name; ``task``, the environment's own reward, has weight 1 unless given.
         steps: environment steps over all columns.
         seed: of everything that is random.
+        start_from: folder of an elite of ``ctrl search`` whose policy training starts from.
         normalize_observations: running mean and deviation for the policy; reward models always
             see raw observations.
         device: ``cpu``, ``cuda`` or ``auto``.
@@ -122,18 +123,25 @@ class TrainConfig:
     reward: dict[str, TermConfig] = field(default_factory=dict)
     steps: int = 100_000
     seed: int = 0
+    start_from: str | None = None
     normalize_observations: bool = False
     device: str = "cpu"
     threads: int = 1
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
 
+    @property
+    def name_parts(self) -> tuple[str, ...]:
+        """What a new run folder is named after."""
+        terms = "_".join(name for name in self.reward if name != TASK)
+        return (self.env.id.replace("/", "-"), self.algo.name, terms, f"seed{self.seed}")
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain data that ``parse_config`` reads back to an equal configuration."""
         plain = asdict(self)
         for part in ("env", "algo"):
-            plain[part] = _flat(plain[part])
-        plain["reward"] = {name: _flat(term) for name, term in plain["reward"].items()}
+            plain[part] = flat_options(plain[part])
+        plain["reward"] = {name: flat_options(term) for name, term in plain["reward"].items()}
         return plain
 
     def to_yaml(self) -> str:
@@ -162,16 +170,26 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return data
 
 
-def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+def apply_overrides(
+    data: Mapping[str, Any],
+    overrides: Iterable[str],
+    widen: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Apply ``key.path=value`` texts to plain configuration data.
 
     Values are read as YAML, and numbers like ``1e5`` as numbers. Short forms (``algo: ppo``) are
     widened first, so ``algo.n_steps=128`` works on them.
 
+    Args:
+        data: of a training run.
+        overrides: the texts.
+        widen: writes out the short forms of another kind of configuration; `widened` when None.
+
     Raises:
         UserError: a text without ``=``, or a path through something that is no mapping.
     """
-    wide = widened(data)
+    widen = widen or widened
+    wide = widen(data)
     for text in overrides:
         path, equals, value = text.partition("=")
         if not equals or not path:
@@ -183,11 +201,11 @@ def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[s
             if not isinstance(level, dict):
                 raise UserError(f"{path!r}: {parent!r} holds {level!r}, not a mapping.")
         try:
-            level[leaf] = _number(yaml.safe_load(value))
+            level[leaf] = number(yaml.safe_load(value))
         except yaml.YAMLError as error:
             raise UserError(f"{path!r}: {value!r} is not valid YAML.") from error
         # `reward.rnd=0.1` is the short form of a whole term, as in a file.
-        wide = widened(wide)
+        wide = widen(wide)
     return wide
 
 
@@ -199,22 +217,29 @@ def parse_config(data: Mapping[str, Any]) -> TrainConfig:
         UserError: a value of the wrong kind or out of range.
     """
     data = widened(data)
-    _known("configuration key", data, [f.name for f in fields(TrainConfig)])
+    known_keys("configuration key", data, [f.name for f in fields(TrainConfig)])
     if "env" not in data:
         raise UserError("A run needs an environment: --env NAME, or env: NAME in the file.")
     reward = data.get("reward", {})
     config = TrainConfig(
-        env=_part(EnvConfig, "env", data["env"], open_options=True),
-        algo=_part(AlgoConfig, "algo", data.get("algo", {}), open_options=True),
+        env=build_part(EnvConfig, "env", data["env"], open_options=True),
+        algo=build_part(AlgoConfig, "algo", data.get("algo", {}), open_options=True),
         reward={
-            name: _part(TermConfig, f"reward.{name}", term, open_options=True)
+            name: build_part(TermConfig, f"reward.{name}", term, open_options=True)
             for name, term in reward.items()
         },
-        evaluation=_part(EvaluationConfig, "evaluation", data.get("evaluation", {})),
-        checkpoints=_part(CheckpointConfig, "checkpoints", data.get("checkpoints", {})),
+        evaluation=build_part(EvaluationConfig, "evaluation", data.get("evaluation", {})),
+        checkpoints=build_part(CheckpointConfig, "checkpoints", data.get("checkpoints", {})),
         **{
-            key: _typed(key, _number(data[key]), TrainConfig)
-            for key in ("steps", "seed", "normalize_observations", "device", "threads")
+            key: typed_value(key, number(data[key]), TrainConfig)
+            for key in (
+                "steps",
+                "seed",
+                "start_from",
+                "normalize_observations",
+                "device",
+                "threads",
+            )
             if key in data
         },
     )
@@ -235,7 +260,7 @@ def parse_config(data: Mapping[str, Any]) -> TrainConfig:
     return config
 
 
-def _flat(part: dict[str, Any]) -> dict[str, Any]:
+def flat_options(part: dict[str, Any]) -> dict[str, Any]:
     """Write the options beside the other keys; a name both have stays apart."""
     options = part.pop("options")
     apart = {key: value for key, value in options.items() if key in part}
@@ -255,9 +280,9 @@ def widened(data: Mapping[str, Any]) -> dict[str, Any]:
         wide["algo"] = {"name": wide["algo"]}
     for part in ("env", "algo", "evaluation", "checkpoints"):
         if part in wide:
-            wide[part] = dict(_mapping(part, wide[part]))
+            wide[part] = dict(as_mapping(part, wide[part]))
     if "reward" in wide:
-        terms = _mapping("reward", wide["reward"] or {})
+        terms = as_mapping("reward", wide["reward"] or {})
         wide["reward"] = {str(name): _wide_term(str(name), term) for name, term in terms.items()}
     return wide
 
@@ -268,43 +293,66 @@ def _wide_term(name: str, term: Any) -> dict[str, Any]:
     ):  # fmt: skip
         term = {"weight": dict(term)}
     if not isinstance(term, Mapping):
-        term = {"weight": _number(term)}
+        term = {"weight": number(term)}
     wide = dict(term)
     wide.setdefault("use", name)
     if "weight" in wide:
-        wide["weight"] = _number(wide["weight"])
+        wide["weight"] = number(wide["weight"])
     return wide
 
 
-def _part(kind: type, place: str, data: Mapping[str, Any], *, open_options: bool = False) -> Any:
-    """Build one dataclass; with ``open_options`` unknown keys become its options."""
-    data = dict(_mapping(place, data))
+def build_part(
+    kind: type, place: str, data: Mapping[str, Any], *, open_options: bool = False
+) -> Any:
+    """Build one dataclass of a configuration from plain data.
+
+    Args:
+        kind: the dataclass; its fields ``id`` and ``use`` are required.
+        place: where the data stands, for errors.
+        data: its fields.
+        open_options: unknown keys become its ``options`` instead of an error.
+
+    Raises:
+        UnknownNameError: an unknown key.
+        UserError: a value of the wrong kind, or a required one is missing.
+    """
+    data = dict(as_mapping(place, data))
     names = [f.name for f in fields(kind) if f.name != "options"]
-    known = {key: _number(value) for key, value in data.items() if key in names}
+    known = {key: number(value) for key, value in data.items() if key in names}
     rest = {key: value for key, value in data.items() if key not in names}
     if open_options:
-        options = dict(_mapping(f"{place}.options", rest.pop("options", None) or {}))
-        known["options"] = {str(key): _number(value) for key, value in {**options, **rest}.items()}
+        options = dict(as_mapping(f"{place}.options", rest.pop("options", None) or {}))
+        known["options"] = {str(key): number(value) for key, value in {**options, **rest}.items()}
     else:
-        _known(f"key in {place}", rest, names)
+        known_keys(f"key in {place}", rest, names)
     required = [f.name for f in fields(kind) if f.name in ("id", "use")]
     for key in required:
         if key not in known:
             raise UserError(f"{place} needs {key!r}.")
     for key, value in known.items():
         if key not in ("options", "weight"):
-            known[key] = _typed(f"{place}.{key}", value, kind, key)
+            known[key] = typed_value(f"{place}.{key}", value, kind, key)
     return kind(**known)
 
 
 _KINDS = {
     "int": (int,), "int | None": (int, type(None)), "str": (str,), "bool": (bool,),
-    "str | None": (str, type(None)),
+    "str | None": (str, type(None)), "bool | None": (bool, type(None)), "float": (float, int),
 }  # fmt: skip
 
 
-def _typed(place: str, value: Any, kind: type, name: str | None = None) -> Any:
-    """Check one value against the field's annotation; integral floats pass as integers."""
+def typed_value(place: str, value: Any, kind: type, name: str | None = None) -> Any:
+    """Check one value against the field's annotation; integral floats pass as integers.
+
+    Args:
+        place: where it stands, for errors.
+        value: what was given.
+        kind: the dataclass.
+        name: of its field; ``place`` when None.
+
+    Raises:
+        UserError: a value of another kind.
+    """
     annotation = {f.name: str(f.type) for f in fields(kind)}[name or place]
     allowed = _KINDS[annotation]
     if int in allowed and isinstance(value, float) and value.is_integer():
@@ -317,21 +365,31 @@ def _typed(place: str, value: Any, kind: type, name: str | None = None) -> Any:
     return value
 
 
-def _known(what: str, data: Mapping[str, Any], valid: Iterable[str]) -> None:
+def known_keys(what: str, data: Mapping[str, Any], valid: Iterable[str]) -> None:
+    """Refuse keys that are none of the valid ones.
+
+    Raises:
+        UnknownNameError: such a key, with the nearest valid one.
+    """
     valid = list(valid)
     for key in data:
         if key not in valid:
             raise UnknownNameError(what, str(key), valid)
 
 
-def _mapping(place: str, value: Any) -> Mapping[str, Any]:
+def as_mapping(place: str, value: Any) -> Mapping[str, Any]:
+    """Return the value when it is a mapping.
+
+    Raises:
+        UserError: it is none.
+    """
     if not isinstance(value, Mapping):
         raise UserError(f"{place} must be a mapping, got {value!r}.")
     return value
 
 
-def _number(value: Any) -> Any:
-    """Read texts like ``1e5``, which YAML 1.1 leaves as strings."""
+def number(value: Any) -> Any:
+    """Return a text like ``1e5``, which YAML 1.1 leaves as one, as a number; others as they are."""
     if isinstance(value, str):
         try:
             number = float(value)

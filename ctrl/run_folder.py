@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from stable_baselines3.common.logger import CSVOutputFormat, Logger, TensorBoardOutputFormat
 
@@ -22,6 +22,20 @@ _PACKAGES = (
     "ctrl", "stable_baselines3", "sb3_contrib", "gymnasium", "mujoco", "torch", "tensordict",
     "numpy", "safetensors",
 )  # fmt: skip
+
+
+@runtime_checkable
+class RunConfig(Protocol):
+    """What a run folder needs of a configuration."""
+
+    @property
+    def name_parts(self) -> tuple[str, ...]:
+        """What a new folder is named after; empty ones are left out."""
+        ...
+
+    def to_yaml(self) -> str:
+        """Return the configuration as YAML text."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -72,7 +86,7 @@ class RunFolder:
         return self.path / "result.json"
 
     @classmethod
-    def create(cls, path: Path | None, config: TrainConfig) -> RunFolder:
+    def create(cls, path: Path | None, config: RunConfig) -> RunFolder:
         """Make a new run folder and write the configuration and versions.
 
         Args:
@@ -208,12 +222,10 @@ def _git_hash() -> str | None:
     return result.stdout.strip() or None
 
 
-def free_name(config: TrainConfig) -> Path:
+def free_name(config: RunConfig) -> Path:
     """Return a folder under ``runs/`` that does not exist yet, named after the run."""
-    terms = "_".join(name for name in config.reward if name != "task")
-    parts = [config.env.id.replace("/", "-"), config.algo.name, terms, f"seed{config.seed}"]
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    base = Path("runs") / "_".join([*(part for part in parts if part), stamp])
+    base = Path("runs") / "_".join([*(part for part in config.name_parts if part), stamp])
     path, number = base, 2
     while path.exists():
         path, number = base.with_name(f"{base.name}-{number}"), number + 1

@@ -21,11 +21,13 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from ctrl.build import OWN_OBJECT, Terms, alone, build_env, build_model
 from ctrl.checkpoint import POLICY, load_tree, newest_checkpoint, save_tree
 from ctrl.config import TASK, TermConfig, TrainConfig, parse_config
+from ctrl.finetune import starting_from, with_elite_defaults, write_elite
 from ctrl.opponents import absolute_opponent
 from ctrl.run_folder import RunFolder
 from ctrl.sb3.callbacks import Checkpoints, Evaluator, Progress, Restore, RewardLogger
 from ctrl.sb3.model import books_of
 from ctrl.sb3.state import policy_state, restore_learner
+from ctrl.search.elites import load_elite, save_elite
 from envs import whole_columns
 from reward_models.base import RewardModel
 from reward_models.errors import RewardError, UserError
@@ -68,7 +70,7 @@ def train(
     config: TrainConfig | None = None,
     *,
     env: str | Mapping[str, Any] | None = None,
-    algo: str | Mapping[str, Any] = "ppo",
+    algo: str | Mapping[str, Any] | None = None,
     reward: Mapping[str, Any] | None = None,
     steps: int = 100_000,
     seed: int = 0,
@@ -80,15 +82,17 @@ def train(
 
     Args:
         config: the whole configuration; or give its parts:
-        env: environment name, or a mapping with ``id``, ``n_envs``, and its options.
-        algo: learner name, or a mapping with ``name`` and SB3's settings.
+        env: environment name, or a mapping with ``id``, ``n_envs``, and its options; None takes
+            that of the elite in ``start_from``.
+        algo: learner name, or a mapping with ``name`` and SB3's settings; None takes the learner of
+            an elite that is a policy, else ``ppo``.
         reward: terms by name: a weight (of a listed reward), a mapping as in a configuration file,
             or a reward model, a function or a ``Term``.
         steps: environment steps.
         seed: of everything that is random.
         out: run folder; None makes a new one under ``runs/``.
         progress: show a bar; None shows it on a terminal only.
-        **settings: other fields of ``TrainConfig``.
+        **settings: other fields of ``TrainConfig``, such as ``start_from``.
 
     Returns:
         The closing numbers and the run folder.
@@ -113,10 +117,16 @@ def train(
         data = {
             "env": env, "algo": algo, "reward": described, "steps": steps, "seed": seed, **settings
         }  # fmt: skip
-        config = parse_config({key: value for key, value in data.items() if value is not None})
+        given = {key: value for key, value in data.items() if value is not None}
+        config = parse_config(with_elite_defaults(given))
     config = complete(config)
     model = _prepared(config, terms)
+    elite = None if config.start_from is None else load_elite(config.start_from)
+    if elite is not None:
+        write_elite(model, elite)
     folder = RunFolder.create(None if out is None else Path(out), config)
+    if elite is not None:
+        save_elite(folder.path / "elite", elite)
     return _run(model, config, folder, progress=progress)
 
 
@@ -168,6 +178,7 @@ def complete(config: TrainConfig) -> TrainConfig:
     from ctrl.sb3.algorithms import find_algorithm
 
     algorithm = find_algorithm(config.algo.name)
+    config = starting_from(config)
     every = config.checkpoints.every
     terms = {TASK: TermConfig(use=TASK), **config.reward}
     return replace(

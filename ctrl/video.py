@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,6 +127,41 @@ def take_frames(
         UserError: the environment cannot render.
         MissingDependencyError: no way to render here.
     """
+    with rendering(config) as env:
+        state = None
+        for number in range(episode + 1):
+            filming = number == episode
+            observation, _ = env.reset(seed=seed if number == 0 else None)
+            frames = [picture_of(env.render(), config.id)] if filming else []
+            total, ended, start = 0.0, False, np.ones(1, dtype=bool)
+            while not ended and len(frames) <= max_steps:
+                action, state = model.predict(
+                    _batched(model, observation), state=state, episode_start=start,
+                    deterministic=True,
+                )  # fmt: skip
+                observation, reward, terminated, truncated, _ = env.step(action[0])
+                ended, start = bool(terminated or truncated), np.zeros(1, dtype=bool)
+                total += float(reward)
+                if filming:
+                    frames.append(picture_of(env.render(), config.id))
+        rate = float(env.metadata.get("render_fps") or 30)
+    return Film(frames, rate, total, ended)
+
+
+@contextmanager
+def rendering(config: EnvConfig) -> Iterator[Any]:
+    """Make one copy of an environment in the mode in which it is best pictured.
+
+    Args:
+        config: the environment; a ``render_mode`` among its options is kept.
+
+    Yields:
+        The Gymnasium environment; it is closed at the end.
+
+    Raises:
+        UserError: the environment cannot render.
+        MissingDependencyError: no way to render here.
+    """
     env: Any = None
     if "DISPLAY" not in os.environ:
         os.environ.setdefault("MUJOCO_GL", "egl")
@@ -139,22 +175,7 @@ def take_frames(
             if mode is None:
                 raise UserError(f"Environment {config.id!r} renders no images.")
         env = envs.make(config.id, render_mode=mode, **options)
-        state = None
-        for number in range(episode + 1):
-            filming = number == episode
-            observation, _ = env.reset(seed=seed if number == 0 else None)
-            frames = [_picture(env.render(), config.id)] if filming else []
-            total, ended, start = 0.0, False, np.ones(1, dtype=bool)
-            while not ended and len(frames) <= max_steps:
-                action, state = model.predict(
-                    _batched(model, observation), state=state, episode_start=start,
-                    deterministic=True,
-                )  # fmt: skip
-                observation, reward, terminated, truncated, _ = env.step(action[0])
-                ended, start = bool(terminated or truncated), np.zeros(1, dtype=bool)
-                total += float(reward)
-                if filming:
-                    frames.append(_picture(env.render(), config.id))
+        yield env
     except (TypeError, NotImplementedError) as error:
         raise UserError(f"Environment {config.id!r} cannot render: {error}") from error
     except UserError:
@@ -164,7 +185,6 @@ def take_frames(
     finally:
         if env is not None:
             env.close()
-    return Film(frames, float(env.metadata.get("render_fps") or 30), total, ended)
 
 
 def _best_mode(metadata: dict[str, Any]) -> str | None:
@@ -175,7 +195,12 @@ def _best_mode(metadata: dict[str, Any]) -> str | None:
     return next((mode for mode in order if mode in modes), None)
 
 
-def _picture(rendered: Any, name: str) -> np.ndarray:
+def picture_of(rendered: Any, name: str) -> np.ndarray:
+    """Return what an environment rendered as a picture, uint8 ``[H, W, 3]``; text is drawn.
+
+    Raises:
+        UserError: it is neither.
+    """
     if isinstance(rendered, str):
         return draw_terminal(rendered)
     if not isinstance(rendered, np.ndarray):

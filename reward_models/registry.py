@@ -89,6 +89,14 @@ REWARDS: dict[str, Listed] = {
         "state entropy by nearest neighbours in random features",
     ),
     "rise": Listed("reward_models.curiosity.entropy.rise:RISE", "the same for Renyi entropy"),
+    "novelty_knn": Listed(
+        "reward_models.novelty.novelty_knn:NoveltyKNN",
+        "novelty of whole episodes against an archive of earlier ones",
+    ),
+    "ae_surprise": Listed(
+        "reward_models.novelty.ae_surprise:AESurprise",
+        "how badly an autoencoder rebuilds the end of an episode (of TAXONS)",
+    ),
 }
 """Rewards that can be used by name."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ctrl.config import apply_overrides, parse_config, read_config
+from ctrl.cli.settings import merged
+from ctrl.config import parse_config
 from reward_models.errors import UserError
 
 Outcome = tuple[int, dict[str, Any]]
@@ -13,10 +14,11 @@ Outcome = tuple[int, dict[str, Any]]
 
 def train_command(options: argparse.Namespace) -> Outcome:
     """Train one run, or one per seed."""
+    from ctrl.finetune import with_elite_defaults
     from ctrl.seeds import parse_seeds, train_seeds
     from ctrl.training import train
 
-    config = parse_config(_train_data(options))
+    config = parse_config(with_elite_defaults(train_data(options)))
     bar = False if options.quiet else None
     if options.seeds is None:
         result = train(config, out=options.out, progress=bar)
@@ -32,52 +34,27 @@ def train_command(options: argparse.Namespace) -> Outcome:
     return 0, document
 
 
-def _train_data(options: argparse.Namespace) -> dict[str, Any]:
-    """Merge the file, the options and the key=value words, in this order."""
-    files = [word for word in options.words if "=" not in word]
-    if len(files) > 1:
-        raise UserError(f"Expected one configuration file, got {', '.join(files)}.")
-    data = read_config(files[0]) if files else {}
-    overrides = [
-        f"{key}={value}"
-        for key, value in (("steps", options.steps), ("seed", options.seed))
-        if value is not None
-    ]
-    for key in ("env", "algo"):
-        name, place = getattr(options, key), "id" if key == "env" else "name"
-        if name is not None:
-            present = data.get(key)
-            data[key] = {**present, place: name} if isinstance(present, dict) else name
-    reward = dict(data.get("reward") or {})
-    for text in options.reward:
-        name, use, weight = _reward_option(text)
-        if name in reward and not files:
-            raise UserError(f"Two reward terms are called {name!r}; name them in a YAML file.")
-        reward[name] = {"use": use, **({} if weight is None else {"weight": weight})}
-    if reward:
-        data["reward"] = reward
-    return apply_overrides(data, [*overrides, *(w for w in options.words if "=" in w)])
-
-
-def _reward_option(text: str) -> tuple[str, str, float | None]:
-    """Split ``NAME[=WEIGHT]`` into the term's name, what it uses and its weight."""
-    use, equals, number = text.rpartition("=")
-    if not equals:
-        use, weight = text, None
-    else:
-        try:
-            weight = float(number)
-        except ValueError:
-            raise UserError(
-                f"--reward takes NAME or NAME=WEIGHT, got {text!r}: {number!r} is no number."
-            ) from None
-    return use.rpartition(":")[2], use, weight
+def train_data(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the plain data of the configuration that the options describe."""
+    data = merged(options, named={"env": "id", "algo": "name"}, plain=("steps", "seed"))
+    if options.start_from is not None:
+        data["start_from"] = options.start_from
+    return data
 
 
 def resume_command(options: argparse.Namespace) -> Outcome:
-    """Continue a run."""
+    """Continue a training run or a search."""
+    from ctrl.cli.search_commands import resume_search_command
+    from ctrl.config import read_config
+    from ctrl.run_folder import RunFolder
     from ctrl.training import resume
 
+    settings = read_config(RunFolder.open(options.run_folder).config_file)
+    if "method" in settings:
+        return resume_search_command(options)
+    for name, option in (("budget", "--budget"), ("ray", "--ray"), ("processes", "--processes")):
+        if getattr(options, name) is not None:
+            raise UserError(f"{option} is for searches; {options.run_folder} is a training run.")
     result = resume(
         options.run_folder, steps=options.steps, progress=False if options.quiet else None,
         trust_code=options.trust_code,

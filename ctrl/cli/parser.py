@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     from ctrl.cli.compare_commands import add_compare
     from ctrl.cli.environment_commands import add_environments
     from ctrl.cli.report_commands import add_report
+    from ctrl.cli.search_commands import add_search
     from ctrl.cli.study_commands import add_study
 
     parser = _Parser(prog="ctrl", description="Train policies with pluggable reward models.")
@@ -86,6 +87,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="add a reward term: a listed name, FILE.py:FUNCTION or package.module:Class; "
         "may be repeated",
     )  # fmt: skip
+    train.add_argument(
+        "--from", dest="start_from", metavar="ELITE",
+        help="start from this solution of `ctrl search`; its environment unless --env says another",
+    )  # fmt: skip
     train.add_argument("--steps", help="environment steps (default: 100000)")
     train.add_argument("--seed", help="seed (default: 0)")
     train.add_argument(
@@ -99,12 +104,16 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, help="run folder (default: a new one under runs/)")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
 
-    again = add("resume", commands.resume_command, "Continue a run from its newest checkpoint.")
+    again = add("resume", commands.resume_command, "Continue a run or a search.")
     again.add_argument("run_folder", type=Path, metavar="RUN")
     again.add_argument("--steps", type=int, help="train to this many environment steps")
+    again.add_argument("--budget", type=int, help="of a search: up to this many evaluations")
+    again.add_argument("--processes", type=int, metavar="P", help="of a search: evaluate on P")
+    again.add_argument("--ray", metavar="ADDRESS", help="of a search: on this Ray cluster")
     _trust(again)
     again.add_argument("--quiet", action="store_true", help="no progress bar")
 
+    add_search(add)
     add_study(add)
     _add_inspection(add)
     add_report(add)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
-import os
 import signal
-import socket
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
@@ -15,9 +12,10 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ctrl.cluster import ray_cluster
 from ctrl.study.cells import RESULT, run_cell
 from ctrl.study.plan import Cell, Study
-from reward_models.errors import MissingDependencyError, UserError
+from reward_models.errors import UserError
 
 # What comes back from another machine: enough to plot and to evaluate again, not the checkpoints.
 _RETURNED = ("config.yaml", "versions.json", "progress.csv", "result.json", "final/*")
@@ -122,20 +120,7 @@ def run_on_ray(
         MissingDependencyError: Ray is not installed.
         UserError: there is no cluster at the address.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingDependencyError(
-            "Running on a cluster needs Ray: pip install 'ctrl[ray]'."
-        ) from error
-    _require_listener(address)
-    # Ray warns of a change to come unless this is chosen; processes without a GPU see none.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"There is no Ray cluster at {address!r}: {error}") from error
-    try:
+    with ray_cluster(address) as ray:
         remote = ray.remote(num_cpus=1, max_retries=_RETRIES)(_attempt_elsewhere)
         running = {remote.remote(study, cell): cell for cell in cells}
         while running:
@@ -151,22 +136,6 @@ def run_on_ray(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             yield Finished(cell, result, reason)
-    finally:
-        ray.shutdown()
-
-
-def _require_listener(address: str) -> None:
-    """Raise where nothing listens: Ray itself would try for minutes and then end the process."""
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        return  # "auto" and the like
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"There is no Ray cluster at {address!r} ({error}). Start one with `ray start --head`, "
-            "which prints its address."
-        ) from error
 
 
 def _attempt_elsewhere(

@@ -126,3 +126,18 @@ def test_that_old_checkpoints_are_removed_newest_kept(tmp_path):
         "step_000000000003",
         "step_000000000004",
     ]
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_that_a_header_that_begins_like_a_pickle_is_none(tmp_path, protocol):
+    # The file begins with the length of its header: 0x0480 is written as 80 04.
+    wanted = 0x80 + 256 * protocol
+    for length in range(wanted - 240, wanted, 4):
+        name = "n" * length
+        save_tree({name: np.zeros(3)}, tmp_path / "step_1")
+        head = (tmp_path / "step_1" / "state.safetensors").read_bytes()[:8]
+        if int.from_bytes(head, "little") == wanted:
+            break
+    assert head[:2] == bytes([0x80, protocol])
+    refuse_pickles(tmp_path / "step_1")
+    assert list(load_tree(tmp_path / "step_1")) == [name]

@@ -17,9 +17,13 @@ import yaml
 
 from ctrl import config as configuration
 from ctrl.cli import main
-from ctrl.cli.commands import _train_data
+from ctrl.cli.commands import train_data
 from ctrl.cli.parser import build_parser
+from ctrl.cli.search_commands import search_data
 from ctrl.sb3.algorithms import ALGORITHMS, option_names
+from ctrl.search.config import parse_search
+from ctrl.search.methods import plan as make_plan
+from ctrl.search.run import complete as complete_search
 from ctrl.training import complete
 from envs.registry import FAMILIES
 from reward_models.registry import REWARDS
@@ -143,7 +147,7 @@ def test_that_file_command_and_call_are_the_same_run(place):
 
 
 def _parsed(words: list[str]) -> configuration.TrainConfig:
-    return configuration.parse_config(_train_data(build_parser().parse_args(words)))
+    return configuration.parse_config(train_data(build_parser().parse_args(words)))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -153,10 +157,13 @@ def test_that_documented_commands_parse(page, place):
             (place / block.comment.removeprefix("file: ")).write_text(block.text)
         for words in commands(block):
             options = build_parser().parse_args(words)
-            if words[0] == "train":
-                config = configuration.parse_config(_train_data(options))
+            # What starts from an elite has its environment from there.
+            if words[0] == "train" and options.start_from is None:
+                config = configuration.parse_config(train_data(options))
                 algorithm = ALGORITHMS[config.algo.name]
                 assert set(config.algo.options) <= set(option_names(algorithm.load()))
+            elif words[0] == "search":
+                make_plan(complete_search(parse_search(search_data(options))))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

@@ -74,7 +74,7 @@ def test_pictures_show_the_position_and_no_areas():
     assert np.array_equal(images, first)  # those of the next episode
     last = infos["final_image"]
     assert np.array_equal(last, infos["final_obs"])
-    weight = 255.0 - last.mean(axis=3)
+    weight = last.mean(axis=3) - last.min()
     pixels = np.arange(64)
     column = (weight.sum(axis=1) * pixels).sum(axis=1) / weight.sum(axis=(1, 2))
     row = (weight.sum(axis=2) * pixels).sum(axis=1) / weight.sum(axis=(1, 2))
