@@ -41,6 +41,10 @@ REWARDS: dict[str, Listed] = {
         "reward_models.potential:FunctionPotential",
         "potential-based shaping with your function phi(observation): potential:FILE.py:FUNCTION",
     ),
+    "behaviour_alignment": Listed(
+        "reward_models.blend.behaviour_alignment:BehaviourAlignment",
+        "blend of the task and other rewards learned by `ctrl align` (BARFI); path: RUN/reward",
+    ),
     "rnd": Listed("reward_models.curiosity.rnd:RND", "random network distillation"),
     "icm": Listed("reward_models.curiosity.icm:ICM", "intrinsic curiosity module"),
     "disagreement": Listed(
@@ -96,6 +100,14 @@ REWARDS: dict[str, Listed] = {
     "ae_surprise": Listed(
         "reward_models.novelty.ae_surprise:AESurprise",
         "how badly an autoencoder rebuilds the end of an episode (of TAXONS)",
+    ),
+    "progress": Listed(
+        "reward_models.progress.progress_model:ProgressReward",
+        "gold and policy-invariant shaping by the progress of the task (Dopamine)",
+    ),
+    "progress_potential": Listed(
+        "reward_models.progress.progress_potential:ProgressPotential",
+        "shaping by the progress of a state, also for replayed transitions",
     ),
 }
 """Rewards that can be used by name."""

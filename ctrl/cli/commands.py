@@ -44,6 +44,7 @@ def train_data(options: argparse.Namespace) -> dict[str, Any]:
 
 def resume_command(options: argparse.Namespace) -> Outcome:
     """Continue a training run or a search."""
+    from ctrl.cli.align_commands import resume_align_command
     from ctrl.cli.search_commands import resume_search_command
     from ctrl.config import read_config
     from ctrl.run_folder import RunFolder
@@ -52,6 +53,8 @@ def resume_command(options: argparse.Namespace) -> Outcome:
     settings = read_config(RunFolder.open(options.run_folder).config_file)
     if "method" in settings:
         return resume_search_command(options)
+    if "blend" in settings:
+        return resume_align_command(options)
     for name, option in (("budget", "--budget"), ("ray", "--ray"), ("processes", "--processes")):
         if getattr(options, name) is not None:
             raise UserError(f"{option} is for searches; {options.run_folder} is a training run.")

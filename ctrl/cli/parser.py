@@ -57,6 +57,7 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each sets ``run`` to its function."""
     from ctrl.cli import commands
+    from ctrl.cli.align_commands import add_align
     from ctrl.cli.compare_commands import add_compare
     from ctrl.cli.environment_commands import add_environments
     from ctrl.cli.report_commands import add_report
@@ -114,6 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
     again.add_argument("--quiet", action="store_true", help="no progress bar")
 
     add_search(add)
+    add_align(add)
     add_study(add)
     _add_inspection(add)
     add_report(add)
