@@ -138,8 +138,20 @@ class RunFolder:
         return folder
 
     def config(self) -> TrainConfig:
-        """Return the configuration the run was started with."""
-        return parse_config(read_config(self.config_file))
+        """Return the configuration the training run was started with.
+
+        Raises:
+            UserError: the folder is that of a search or of an alignment.
+        """
+        data = read_config(self.config_file)
+        for key, what in (("method", "a search"), ("blend", "an alignment")):
+            if key in data:
+                raise UserError(
+                    f"{self.path} is {what}, not a training run. Train on what it found: "
+                    "`ctrl train --from RUN/elites/NAME` for a search, "
+                    "`use: behaviour_alignment, path: RUN/reward` for an alignment."
+                )
+        return parse_config(data)
 
     def policy_folder(self, *, best: bool = False) -> Path:
         """Return where the trained policy lies: ``final/``, else the newest checkpoint.

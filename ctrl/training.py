@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from ctrl.build import OWN_OBJECT, Terms, alone, build_env, build_model
 from ctrl.checkpoint import POLICY, load_tree, newest_checkpoint, save_tree
 from ctrl.config import TASK, TermConfig, TrainConfig, parse_config
 from ctrl.finetune import starting_from, with_elite_defaults, write_elite
+from ctrl.interruption import stop_on_interrupt
 from ctrl.opponents import absolute_opponent
 from ctrl.run_folder import RunFolder
 from ctrl.sb3.callbacks import Checkpoints, Evaluator, Progress, Restore, RewardLogger
@@ -235,7 +234,10 @@ def _run(
         disable = None if progress is None else False
         callbacks.append(Progress(config.steps, description=folder.path.name, disable=disable))
     try:
-        with _stop_on_interrupt(checkpoints), _unchecked_distributions(model):
+        with (
+            stop_on_interrupt(checkpoints.request_stop, after="this rollout"),
+            _unchecked_distributions(model),
+        ):
             model.learn(
                 config.steps - start_steps,
                 callback=callbacks,
@@ -295,26 +297,6 @@ def _result(
         terms={k.removeprefix(prefix): v for k, v in returns.items() if k.startswith(prefix)},
         finished=finished,
     )
-
-
-@contextmanager
-def _stop_on_interrupt(checkpoints: Checkpoints) -> Iterator[None]:
-    """Let the first Ctrl-C end the run at the next checkpoint boundary; the second ends it now."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def stop(signum: int, frame: Any) -> None:
-        checkpoints.stop_requested = True
-        print("\nStopping at the end of this rollout; press Ctrl-C again to stop now.", flush=True)
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -121,6 +121,10 @@ class Checkpoints(BaseCallback):
         self.stop_requested = self.interrupted = False
         self._next = every
 
+    def request_stop(self) -> None:
+        """End training at the next boundary, after a checkpoint."""
+        self.stop_requested = True
+
     def save_now(self) -> Path:
         """Write a checkpoint of the present state and return its folder."""
         path = self.folder / f"step_{self.model.num_timesteps:012d}"

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from tqdm import tqdm
 
 from ctrl.checkpoint import load_tree, newest_checkpoint, prune_checkpoints, save_tree
 from ctrl.config import TASK, TermConfig, TrainConfig, read_config
+from ctrl.interruption import stop_on_interrupt
 from ctrl.run_folder import RunFolder
 from ctrl.search.config import SearchConfig, parse_search
 from ctrl.search.episodes import Episodes
@@ -206,7 +204,7 @@ class _Search:
             disable=disable, mininterval=0.5,
         )  # fmt: skip
         try:
-            with bar, self._stopping():
+            with bar, stop_on_interrupt(self._request_stop, after="this generation"):
                 while self.evaluate.used < budget and not self.stop_requested:
                     numbers = self.method.step(self._watched(bar), budget - self.evaluate.used)
                     self._log(logger, numbers)
@@ -255,7 +253,8 @@ class _Search:
             logger.record(f"search/best/{area}", float(value))
         for name, value in numbers.items():
             logger.record(f"method/{name}", value)
-        logger.dump(step=self.evaluate.used)
+        # As in training: a resumed run drops what was logged behind its environment steps.
+        logger.dump(step=self.steps)
 
     def _save(self, folder: RunFolder) -> None:
         tree = {
@@ -290,24 +289,8 @@ class _Search:
             finished=finished,
         )
 
-    @contextmanager
-    def _stopping(self) -> Iterator[None]:
-        """Let the first Ctrl-C end the search after this generation; the second ends it now."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.getsignal(signal.SIGINT)
-
-        def stop(signum: int, frame: Any) -> None:
-            self.stop_requested = True
-            print("\nStopping after this generation; press Ctrl-C again to stop now.", flush=True)
-            signal.signal(signal.SIGINT, before)
-
-        signal.signal(signal.SIGINT, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+    def _request_stop(self) -> None:
+        self.stop_requested = True
 
 
 def _setting(config: SearchConfig) -> Setting:

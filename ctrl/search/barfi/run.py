@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from ctrl.checkpoint import (
     save_tree,
 )
 from ctrl.config import TrainConfig, read_config
+from ctrl.interruption import stop_on_interrupt
 from ctrl.run_folder import RunFolder
 from ctrl.search.barfi.build import build_learner, complete
 from ctrl.search.barfi.config import AlignConfig, parse_align
@@ -152,6 +150,7 @@ def _run(
     began, every = time.perf_counter(), config.checkpoints.every or 0
     logger = folder.logger(resumed_at=learner.collector.steps if resumed else None)
     returns: list[float] = []
+    asked: list[bool] = []
     disable = None if progress is None else not progress
     bar = tqdm(
         total=config.iterations, initial=learner.iteration, desc=folder.path.name,
@@ -159,7 +158,7 @@ def _run(
     )  # fmt: skip
 
     try:
-        with bar, _stopping() as stopped:
+        with bar, stop_on_interrupt(lambda: asked.append(True), after="this iteration"):
 
             def after(learner: AlignmentLearner, numbers: dict[str, float]) -> bool:
                 returns.append(numbers["return/task"])
@@ -174,7 +173,7 @@ def _run(
                     bar.set_postfix_str(f"task return {mean:.3g}", refresh=False)
                 if every and learner.iteration % every == 0:
                     _save(learner, config, folder)
-                return not stopped
+                return not asked
 
             learner.learn(config.iterations - learner.iteration, after)
     finally:
@@ -221,28 +220,3 @@ def export_reward(learner: AlignmentLearner, config: AlignConfig, folder: Path) 
 def _save(learner: AlignmentLearner, config: AlignConfig, folder: RunFolder) -> None:
     save_tree(learner.state_dict(), folder.checkpoints / f"step_{learner.collector.steps:012d}")
     prune_checkpoints(folder.checkpoints, config.checkpoints.keep)
-
-
-@contextmanager
-def _stopping() -> Iterator[list[bool]]:
-    """Let the first Ctrl-C end the run after this iteration; the second ends it now.
-
-    Yields:
-        A list that is empty until then.
-    """
-    asked: list[bool] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def stop(signum: int, frame: Any) -> None:
-        asked.append(True)
-        print("\nStopping after this iteration; press Ctrl-C again to stop now.", flush=True)
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -86,6 +86,7 @@ def test_options_of_searches_are_refused_for_training_runs(inside, capsys):
     assert main([*SMALL, "--method", "novelty", "--budget", "10", "--out", "s"]) == 0
     capsys.readouterr()
     assert "--budget" in failed(capsys, "resume", "s", "--steps", "10")
+    assert "is a search" in failed(capsys, "eval", "s")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
