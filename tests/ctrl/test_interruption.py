@@ -8,16 +8,18 @@ import pytest
 from ctrl.interruption import stop_on_interrupt
 
 
-def test_the_first_is_a_request_and_the_second_ends_it(capsys):
-    asked = []
-    with (
-        pytest.raises(KeyboardInterrupt),
-        stop_on_interrupt(lambda: asked.append(1), after="this round"),
-    ):
+def _press_twice(asked, capsys):
+    with stop_on_interrupt(lambda: asked.append(1), after="this round"):
         signal.raise_signal(signal.SIGINT)
         assert asked == [1]
         assert "this round" in capsys.readouterr().out
         signal.raise_signal(signal.SIGINT)
+
+
+def test_the_first_is_a_request_and_the_second_ends_it(capsys):
+    asked = []
+    with pytest.raises(KeyboardInterrupt):
+        _press_twice(asked, capsys)
     assert asked == [1]
 
 
