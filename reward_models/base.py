@@ -97,6 +97,11 @@ class RewardModel(torch.nn.Module, ABC):
         """
         return {}
 
+    @property
+    def learns(self) -> bool:
+        """Whether ``update`` can change the model; false where it is missing or only reports."""
+        return type(self).update is not RewardModel.update
+
     def bind_discount(self, gamma: float) -> None:
         """Receive the learner's discount; models that do not use one ignore it.
 

@@ -81,6 +81,11 @@ class Combination(RewardModel):
         """Return the children in their order."""
         return dict(self.models.items())  # type: ignore[arg-type]
 
+    @property
+    def learns(self) -> bool:
+        """Whether a child learns."""
+        return any(model.learns for model in self.children_by_name().values())
+
     def bind_discount(self, gamma: float) -> None:
         """Hand the learner's discount to every child.
 
@@ -245,16 +250,9 @@ class Lexicographic(Combination):
         return total + torch.where(reached, values[-1], 0.0)
 
 
-def learns(model: RewardModel) -> bool:
-    """Return whether ``update`` can change the model."""
-    if isinstance(model, Combination):
-        return any(learns(child) for child in model.children_by_name().values())
-    return type(model).update is not RewardModel.update
-
-
 def _common_order(kind: str, children: Mapping[str, RewardModel]) -> Order:
     """Return when the children learn; those that never do are free."""
-    orders = {name: Order(model.order) for name, model in children.items() if learns(model)}
+    orders = {name: Order(model.order) for name, model in children.items() if model.learns}
     if len(set(orders.values())) > 1:
         listed = ", ".join(f"{name} is {order}" for name, order in orders.items())
         raise UserError(

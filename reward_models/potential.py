@@ -102,6 +102,11 @@ class Potential(RewardModel):
         """Whether the best policies stay the best ones."""
         return self.terminal == "zero"
 
+    @property
+    def learns(self) -> bool:
+        """Whether a subclass learns its potential; the ``update`` of this class only reports."""
+        return type(self).update is not Potential.update
+
     @abstractmethod
     def potential(self, observation: Any) -> Tensor:
         """Return ``phi(observation)``, one number per leading index: ``[...]``."""

@@ -104,6 +104,11 @@ class BehaviourAlignment(RewardModel):
         # The coefficients read the observation as it is, a goal in it included.
         self.goal_relabelling = all(model.goal_relabelling for model in models)
 
+    @property
+    def learns(self) -> bool:
+        """False: the coefficients are fixed, ``update`` reports them."""
+        return False
+
     def forward(
         self, rollout: Rollout
     ) -> Float[Tensor, "T B"] | tuple[Float[Tensor, "T B"], Extras]:

@@ -4,7 +4,7 @@ import torch
 
 from reward_models.base import Order, RewardModel, Scope
 from reward_models.check import check_reward
-from reward_models.combine import Gated, Lexicographic, Minimum, Product, learns
+from reward_models.combine import Gated, Lexicographic, Minimum, Product
 from reward_models.constant import Constant
 from reward_models.errors import RewardError, UserError
 from reward_models.mix import RewardMix, TaskReward
@@ -165,8 +165,8 @@ class TestDelegation:
         assert Product(models=[Constant()]).order is Order.REWARD_FIRST
         nested = Product(models=[Product(models=[Constant()]), first])
         assert nested.order is Order.UPDATE_FIRST
-        assert learns(nested)
-        assert not learns(Product(models=[Constant()]))
+        assert nested.learns
+        assert not Product(models=[Constant()]).learns
 
     def test_mixed_orders_are_refused_with_the_cure(self):
         with pytest.raises(UserError, match=r"0 is reward_first, 1 is update_first.*RewardMix"):

@@ -8,7 +8,6 @@ from safetensors.torch import load_file, save_file
 
 from reward_models.base import Order, RewardModel
 from reward_models.check import check_reward
-from reward_models.combine import learns
 from reward_models.constant import Constant
 from reward_models.curiosity.rnd import RND
 from reward_models.errors import RewardError, UserError
@@ -91,7 +90,7 @@ def test_the_child_learns_after_it_was_measured():
     model = ForwardFilter(model=child, discount=0.9)
     assert model.preferred_scale == "return_std"
     assert model.concurrent_update
-    assert learns(model)
+    assert model.learns
     rollout = _rollout(torch.zeros(5, 2))
     raw = child(rollout)
     last = model(rollout)[0][-1]

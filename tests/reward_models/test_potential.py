@@ -114,3 +114,13 @@ def test_function_must_be_callable():
 def test_potential_must_be_written():
     with pytest.raises(TypeError, match="abstract"):
         Potential(gamma=0.9)
+
+
+def test_a_potential_learns_where_a_subclass_says_so():
+    class Learned(FunctionPotential):
+        def update(self, rollout):
+            return {"loss": 0.0}
+
+    assert not FunctionPotential(place).learns
+    assert not FunctionPotential(place, terminal="keep").learns
+    assert Learned(place).learns

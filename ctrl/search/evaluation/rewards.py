@@ -60,7 +60,7 @@ def search_mix(
 
 def refusal(model: RewardModel) -> str | None:
     """Say why a model cannot reward the episodes of a search, or None when it can."""
-    if type(model).update is not RewardModel.update:
+    if model.learns:
         return (
             "it learns from rollouts; the processes that evaluate genomes would drift apart, and "
             "an episode would be worth something else each time it is run. Use it as a descriptor "
