@@ -24,7 +24,7 @@ from reward_models.progress import (
     ProgressReward,
     value_order_correlation,
 )
-from reward_models.progress.demonstrations import record_demonstration
+from reward_models.demonstrations import record_demonstration
 from reward_models.rollout import Rollout
 
 TASK, SIZE, STRIDE = "PointMazeGoal_UMaze-v0", 64, 10

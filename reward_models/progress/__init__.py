@@ -3,7 +3,7 @@
 In the order of the published steps: ``discretisation`` and ``labels`` (what a model is to say),
 ``sampling`` (which pairs it learns), ``hop_model`` and ``hop_training``, ``reconstruction`` and
 ``fusion`` (from hops to progress), ``progress_model`` and ``progress_potential`` (the rewards).
-``demonstrations`` is what all of it comes from, ``metrics`` how good it is.
+``metrics`` says how good they are; `reward_models.demonstrations` is what all of it comes from.
 """
 
 from reward_models.progress.discretisation import sampled_frames, segments_between

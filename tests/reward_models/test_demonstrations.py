@@ -8,7 +8,7 @@ from gymnasium import spaces
 import envs
 from envs.worlds.pick_and_place import expert
 from reward_models.errors import UserError
-from reward_models.progress.demonstrations import (
+from reward_models.demonstrations import (
     Demonstration,
     read_demonstrations,
     record_demonstration,

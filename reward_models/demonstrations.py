@@ -293,6 +293,6 @@ def _h5py() -> Any:
         import h5py  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise MissingDependencyError(
-            'Demonstrations on disk need h5py: pip install "h5py>=3.11".'
+            'Demonstrations on disk need h5py: pip install "ctrl[demonstrations]".'
         ) from error
     return h5py
