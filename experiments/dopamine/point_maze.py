@@ -17,6 +17,7 @@ from gymnasium import spaces
 os.environ.setdefault("MUJOCO_GL", "egl")
 
 import envs
+from reward_models.demonstrations import record_demonstration
 from reward_models.progress import (
     Fusion,
     HopModel,
@@ -24,7 +25,6 @@ from reward_models.progress import (
     ProgressReward,
     value_order_correlation,
 )
-from reward_models.demonstrations import record_demonstration
 from reward_models.rollout import Rollout
 
 TASK, SIZE, STRIDE = "PointMazeGoal_UMaze-v0", 64, 10
