@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 import envs
 from ctrl.config import EnvConfig, TrainConfig
 from ctrl.sb3.algorithms import find_algorithm, is_on_policy, option_names
+from ctrl.sb3.chosen_keys import ChosenKeys
 from ctrl.sb3.controller_policy import ControllerPolicy
 from ctrl.sb3.model import make_model
 from ctrl.sb3.nethack_features import NetHackFeatures
@@ -39,7 +40,11 @@ _ACTIVATIONS = {
     "gelu": torch.nn.GELU,
     "silu": torch.nn.SiLU,
 }
-_FEATURES = {"nethack": NetHackFeatures, "combined": CombinedExtractor}
+_FEATURES = {
+    "nethack": NetHackFeatures,
+    "combined": CombinedExtractor,
+    "chosen_keys": ChosenKeys,
+}
 _POLICIES = {"controller": ControllerPolicy}
 _REPLAY_BUFFERS = {"her": "HerReplayBuffer"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,45 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True)
+class CloningConfig:
+    """Behaviour cloning before the first environment step.
+
+    Attributes:
+        demonstrations: folder of a data set, see ``ctrl demos``.
+        episodes: use this many of its episodes, from the first on; None takes all.
+        epochs: passes over the data, at most.
+        batch_size: transitions in a minibatch.
+        learning_rate: of Adam.
+        weight_decay: of Adam, an L2 penalty.
+        validation: share that is held out, in [0, 1); whole episodes where it comes to one.
+        patience: epochs without a better held-out loss after which it ends.
+    """
+
+    demonstrations: str
+    episodes: int | None = None
+    epochs: int = 200
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    validation: float = 0.1
+    patience: int = 20
+
+
+@dataclass(frozen=True)
+class DiagnosticsConfig:
+    """Measurements of the learner that change nothing about it.
+
+    Attributes:
+        lipschitz: environment steps between measurements of the gradient norms of critic and
+            actor; 0 for none.
+        samples: transitions that each is taken over.
+    """
+
+    lipschitz: int = 0
+    samples: int = 256
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """A training run.
 
@@ -107,7 +146,7 @@ class TrainConfig:
         env: the environment.
         algo: the learner.
         reward: terms by name; ``task``, the environment's own reward, has weight 1 unless given.
-        steps: environment steps over all columns.
+        steps: environment steps over all columns; 0 with behaviour cloning alone.
         seed: of everything that is random.
         start_from: folder of an elite of ``ctrl search`` whose policy training starts from.
         normalize_observations: running mean and deviation for the policy; reward models always
@@ -116,6 +155,8 @@ class TrainConfig:
         threads: threads of torch; one is fastest for small networks.
         evaluation: evaluation during training.
         checkpoints: checkpoints during training.
+        behaviour_cloning: fit the policy to demonstrations first; None for not.
+        diagnostics: measurements of the learner during training.
     """
 
     env: EnvConfig
@@ -129,6 +170,8 @@ class TrainConfig:
     threads: int = 1
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
+    behaviour_cloning: CloningConfig | None = None
+    diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
 
     @property
     def name_parts(self) -> tuple[str, ...]:
@@ -220,7 +263,7 @@ def parse_config(data: Mapping[str, Any]) -> TrainConfig:
     known_keys("configuration key", data, [f.name for f in fields(TrainConfig)])
     if "env" not in data:
         raise UserError("A run needs an environment: --env NAME, or env: NAME in the file.")
-    reward = data.get("reward", {})
+    reward, cloning = data.get("reward", {}), data.get("behaviour_cloning")
     config = TrainConfig(
         env=build_part(EnvConfig, "env", data["env"], open_options=True),
         algo=build_part(AlgoConfig, "algo", data.get("algo", {}), open_options=True),
@@ -230,6 +273,10 @@ def parse_config(data: Mapping[str, Any]) -> TrainConfig:
         },
         evaluation=build_part(EvaluationConfig, "evaluation", data.get("evaluation", {})),
         checkpoints=build_part(CheckpointConfig, "checkpoints", data.get("checkpoints", {})),
+        behaviour_cloning=None
+        if cloning is None
+        else build_part(CloningConfig, "behaviour_cloning", cloning),
+        diagnostics=build_part(DiagnosticsConfig, "diagnostics", data.get("diagnostics", {})),
         **{
             key: typed_value(key, number(data[key]), TrainConfig)
             for key in (
@@ -243,8 +290,9 @@ def parse_config(data: Mapping[str, Any]) -> TrainConfig:
             if key in data
         },
     )
+    cloned = config.behaviour_cloning
     for name, value, least in (
-        ("steps", config.steps, 1),
+        ("steps", config.steps, 1 if cloned is None else 0),
         ("seed", config.seed, 0),
         ("threads", config.threads, 1),
         ("env.n_envs", config.env.n_envs, 1),
@@ -254,10 +302,29 @@ def parse_config(data: Mapping[str, Any]) -> TrainConfig:
         ("evaluation.episodes", config.evaluation.episodes, 1),
         ("checkpoints.every", config.checkpoints.every, 0),
         ("checkpoints.keep", config.checkpoints.keep, 1),
+        ("diagnostics.lipschitz", config.diagnostics.lipschitz, 0),
+        ("diagnostics.samples", config.diagnostics.samples, 1),
     ):
         if value is not None and value < least:
             raise UserError(f"{name} must be at least {least}, got {value}.")
+    if cloned is not None:
+        _check_cloning(cloned)
     return config
+
+
+def _check_cloning(config: CloningConfig) -> None:
+    for name, least in (("episodes", 1), ("epochs", 1), ("batch_size", 1), ("patience", 1)):
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise UserError(f"behaviour_cloning.{name} must be at least {least}, got {value}.")
+    for name, fits, expected in (
+        ("learning_rate", config.learning_rate > 0, "above 0"),
+        ("weight_decay", config.weight_decay >= 0, "0 or more"),
+        ("validation", 0 <= config.validation < 1, "in [0, 1)"),
+    ):
+        if not fits:
+            value = getattr(config, name)
+            raise UserError(f"behaviour_cloning.{name} must be {expected}, got {value}.")
 
 
 def flat_options(part: dict[str, Any]) -> dict[str, Any]:
@@ -278,7 +345,11 @@ def widened(data: Mapping[str, Any]) -> dict[str, Any]:
         wide["env"] = {"id": wide["env"]}
     if isinstance(wide.get("algo"), str):
         wide["algo"] = {"name": wide["algo"]}
-    for part in ("env", "algo", "evaluation", "checkpoints"):
+    if isinstance(wide.get("behaviour_cloning"), str):
+        wide["behaviour_cloning"] = {"demonstrations": wide["behaviour_cloning"]}
+    if wide.get("behaviour_cloning", {}) is None:
+        del wide["behaviour_cloning"]
+    for part in ("env", "algo", "evaluation", "checkpoints", "behaviour_cloning", "diagnostics"):
         if part in wide:
             wide[part] = dict(as_mapping(part, wide[part]))
     if "reward" in wide:
@@ -307,7 +378,7 @@ def build_part(
     """Build one dataclass of a configuration from plain data.
 
     Args:
-        kind: the dataclass; its fields ``id`` and ``use`` are required.
+        kind: the dataclass; its fields without a default are required.
         place: where the data stands, for errors.
         data: its fields.
         open_options: unknown keys become its ``options`` instead of an error.
@@ -325,7 +396,9 @@ def build_part(
         known["options"] = {str(key): number(value) for key, value in {**options, **rest}.items()}
     else:
         known_keys(f"key in {place}", rest, names)
-    required = [f.name for f in fields(kind) if f.name in ("id", "use")]
+    required = [
+        f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING
+    ]
     for key in required:
         if key not in known:
             raise UserError(f"{place} needs {key!r}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,64 @@ class Evaluation:
         }
 
 
+@dataclass(frozen=True)
+class FixedHorizon:
+    """Stretches of exactly H steps, in which an environment begins anew after every end.
+
+    The ordinary return of tasks with an end mixes how well and how long a policy acts; here every
+    policy acts equally long.
+
+    Attributes:
+        horizon: H, environment steps of each stretch.
+        returns: undiscounted task return of each stretch.
+        ends: how many episodes ended in it.
+    """
+
+    horizon: int
+    returns: tuple[float, ...]
+    ends: tuple[int, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the mean return with its 95 % bootstrap interval, and the mean count of ends."""
+        returns = np.array(self.returns)
+        interval = bootstrap_interval(returns, np.mean)
+        return {
+            "horizon": self.horizon,
+            "stretches": len(self.returns),
+            "horizon_return_mean": float(returns.mean()),
+            "horizon_return_interval": [interval.low, interval.high],
+            "horizon_return_std": float(returns.std()),
+            "horizon_ends_mean": float(np.mean(self.ends)),
+        }
+
+
+def play(
+    model: BaseAlgorithm, env: VecEnv, *, seed: int, deterministic: bool = True
+) -> Iterator[tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]]:
+    """Let a policy act from a reset with ``seed`` on, without end.
+
+    Args:
+        model: the learner; its observation normaliser is applied and not updated.
+        env: raw environments (not normalised).
+        seed: of the environments; column ``i`` is reset with ``seed + i``.
+        deterministic: act by the mode of the policy.
+
+    Yields:
+        ``(rewards [B], dones [B], infos)`` of every step.
+    """
+    env.seed(seed)
+    observation = env.reset()
+    state, starts = None, np.ones(env.num_envs, dtype=bool)
+    while True:
+        action, state = model.predict(
+            _normalized(model, observation), state=state, episode_start=starts,
+            deterministic=deterministic,
+        )  # fmt: skip
+        observation, rewards, dones, infos = env.step(action)
+        yield rewards, dones, infos
+        starts = dones
+
+
 def evaluate(
     model: BaseAlgorithm,
     env: VecEnv,
@@ -77,20 +136,12 @@ def evaluate(
         seed: of the environments.
         deterministic: act by the mode of the policy.
     """
-    env.seed(seed)
-    observation = env.reset()
     columns = env.num_envs
     wanted = np.array([(episodes + i) // columns for i in range(columns)])
     done_count = np.zeros(columns, dtype=int)
     returns, lengths = np.zeros(columns), np.zeros(columns, dtype=int)
     found: list[tuple[int, float, int, bool | None]] = []
-    state, starts = None, np.ones(columns, dtype=bool)
-    while (done_count < wanted).any():
-        action, state = model.predict(
-            _normalized(model, observation), state=state, episode_start=starts,
-            deterministic=deterministic,
-        )  # fmt: skip
-        observation, rewards, dones, infos = env.step(action)
+    for rewards, dones, infos in play(model, env, seed=seed, deterministic=deterministic):
         returns += rewards
         lengths += 1
         for column in np.flatnonzero(dones):
@@ -100,7 +151,8 @@ def evaluate(
                 found.append((int(column), float(returns[column]), int(lengths[column]), success))
             done_count[column] += 1
             returns[column], lengths[column] = 0.0, 0
-        starts = dones
+        if (done_count >= wanted).all():
+            break
     found.sort(key=lambda episode: episode[0])
     successes = [success for *_, success in found]
     return Evaluation(
@@ -108,6 +160,44 @@ def evaluate(
         lengths=tuple(length for _, _, length, _ in found),
         successes=None if None in successes else tuple(bool(s) for s in successes),
     )
+
+
+def evaluate_horizon(
+    model: BaseAlgorithm,
+    env: VecEnv,
+    *,
+    horizon: int,
+    stretches: int,
+    seed: int,
+    deterministic: bool = True,
+) -> FixedHorizon:
+    """Run a policy for stretches of exactly ``horizon`` steps.
+
+    Every stretch begins with a reset of its own; an episode that ends inside of it, by failure,
+    success or time limit, is followed by another.
+
+    Args:
+        model: see `evaluate`.
+        env: see `evaluate`; the first stretches are reset with ``seed``, ``seed + 1``, ...
+        horizon: environment steps of each stretch, at least 1.
+        stretches: how many, at least 1.
+        seed: of the environments.
+        deterministic: act by the mode of the policy.
+
+    """
+    found: list[float] = []
+    ends: list[int] = []
+    while len(found) < stretches:
+        returns = np.zeros(env.num_envs)
+        counts = np.zeros(env.num_envs, dtype=int)
+        acting = play(model, env, seed=seed + len(found), deterministic=deterministic)
+        for _ in range(horizon):
+            rewards, dones, _ = next(acting)
+            returns += rewards
+            counts += dones
+        found += returns.tolist()
+        ends += counts.tolist()
+    return FixedHorizon(horizon, tuple(found[:stretches]), tuple(ends[:stretches]))
 
 
 def load_policy(
@@ -143,15 +233,39 @@ def evaluate_run(
     seed: int = 10_000,
     best: bool = False,
     deterministic: bool = True,
+    horizon: int | None = None,
     video: Path | None = None,
     trust_code: bool = False,
 ) -> dict[str, Any]:
-    """Evaluate the policy of a run folder and return the summary; optionally film one episode."""
+    """Evaluate the policy of a run folder by the task reward.
+
+    Args:
+        run: the run folder.
+        episodes: how many, at least 1.
+        seed: of the environments.
+        best: the policy with the best evaluated task return instead of the last one.
+        deterministic: act by the mode of the policy.
+        horizon: measure also as many stretches of exactly this many steps, see `FixedHorizon`.
+        video: film one episode to this file.
+        trust_code: allow an environment of the run folder's own code.
+
+    Returns:
+        The summaries as one document.
+
+    Raises:
+        UserError: no policy, untrusted code, or a horizon below 1.
+    """
+    if horizon is not None and horizon < 1:
+        raise UserError(f"--horizon must be at least 1 step, got {horizon}.")
     model, config = load_policy(run, best=best, trust_code=trust_code)
     env = build_env(alone(config.env), n_envs=min(episodes, 8), seed=seed)
     result = evaluate(
         model, env, episodes=episodes, seed=seed, deterministic=deterministic
     ).summary()
+    if horizon is not None:
+        result |= evaluate_horizon(
+            model, env, horizon=horizon, stretches=episodes, seed=seed, deterministic=deterministic
+        ).summary()
     env.close()
     result["run_folder"] = str(run.path)
     if video is not None:

@@ -11,7 +11,8 @@ from typing import Any
 from ctrl.run_curves import RunCurves, section
 
 # What may differ between two runs of the same training: it changes no number of the curve.
-_INCIDENTAL = ("seed", "threads", "env.threads", "env.backend", "checkpoints", "evaluation")
+_INCIDENTAL = ("seed", "threads", "env.threads", "env.backend", "checkpoints", "evaluation",
+               "diagnostics")  # fmt: skip
 # More differing settings or terms than this make no readable label.
 _MOST = 3
 

@@ -15,15 +15,25 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from tqdm import tqdm
 
 from ctrl.build import OWN_OBJECT, Terms, alone, build_env, build_model
 from ctrl.checkpoint import POLICY, load_tree, newest_checkpoint, save_tree
 from ctrl.config import TASK, TermConfig, TrainConfig, parse_config
 from ctrl.finetune import starting_from, with_elite_defaults, write_elite
+from ctrl.imitation.cloning import BehaviourCloning
+from ctrl.imitation.lipschitz import check_measurable
 from ctrl.interruption import stop_on_interrupt
 from ctrl.opponents import absolute_opponent
 from ctrl.run_folder import RunFolder
-from ctrl.sb3.callbacks import Checkpoints, Evaluator, Progress, Restore, RewardLogger
+from ctrl.sb3.callbacks import (
+    Checkpoints,
+    Evaluator,
+    LipschitzLogger,
+    Progress,
+    Restore,
+    RewardLogger,
+)
 from ctrl.sb3.model import books_of
 from ctrl.sb3.state import policy_state, restore_learner
 from ctrl.search.elites import load_elite, save_elite
@@ -123,10 +133,13 @@ def train(
     elite = None if config.start_from is None else load_elite(config.start_from)
     if elite is not None:
         write_elite(model, elite)
+    cloning = None
+    if config.behaviour_cloning is not None:
+        cloning = BehaviourCloning(model, config.behaviour_cloning, seed=config.seed)
     folder = RunFolder.create(None if out is None else Path(out), config)
     if elite is not None:
         save_elite(folder.path / "elite", elite)
-    return _run(model, config, folder, progress=progress)
+    return _run(model, config, folder, progress=progress, cloning=cloning)
 
 
 def resume(
@@ -178,7 +191,7 @@ def complete(config: TrainConfig) -> TrainConfig:
 
     algorithm = find_algorithm(config.algo.name)
     config = starting_from(config)
-    every = config.checkpoints.every
+    every, cloning = config.checkpoints.every, config.behaviour_cloning
     terms = {TASK: TermConfig(use=TASK), **config.reward}
     return replace(
         config,
@@ -192,12 +205,18 @@ def complete(config: TrainConfig) -> TrainConfig:
         checkpoints=replace(
             config.checkpoints, every=max(1, config.steps // 10) if every is None else every
         ),
+        behaviour_cloning=None
+        if cloning is None
+        else replace(cloning, demonstrations=str(Path(cloning.demonstrations).resolve())),
     )
 
 
 def _prepared(config: TrainConfig, terms: Terms) -> BaseAlgorithm:
     torch.set_num_threads(config.threads)
-    return build_model(config, terms=terms)
+    model = build_model(config, terms=terms)
+    if config.diagnostics.lipschitz:
+        check_measurable(model)
+    return model
 
 
 def _run(
@@ -207,6 +226,7 @@ def _run(
     *,
     progress: bool | None,
     resumed: Mapping[str, Any] | None = None,
+    cloning: BehaviourCloning | None = None,
 ) -> RunResult:
     began, start_steps = time.perf_counter(), model.num_timesteps
     model.set_logger(folder.logger(resumed_at=start_steps if resumed is not None else None))
@@ -215,6 +235,7 @@ def _run(
         every=config.checkpoints.every or 0,
         keep=config.checkpoints.keep,
         replay_buffer=config.checkpoints.replay_buffer,
+        at_once=cloning is not None,
     )
     callbacks: list[BaseCallback] = [] if resumed is None else [Restore(resumed)]
     if config.evaluation.every:
@@ -226,14 +247,24 @@ def _run(
                 episodes=episodes,
                 seed=seed,
                 best=folder.best,
+                at_once=cloning is not None,
             )
         )
     # Behind the evaluation, so that a checkpoint of the same moment holds what it logged.
     callbacks += [checkpoints, RewardLogger(folder.alarms_file)]
+    watched = config.diagnostics
+    if watched.lipschitz:
+        callbacks.append(
+            LipschitzLogger(every=watched.lipschitz, samples=watched.samples, seed=config.seed)
+        )
     if progress is not False:
         disable = None if progress is None else False
         callbacks.append(Progress(config.steps, description=folder.path.name, disable=disable))
     try:
+        if cloning is not None:
+            cloned = cloning.run(progress=progress)
+            if progress is not False:
+                tqdm.write(cloned.describe())
         with (
             stop_on_interrupt(checkpoints.request_stop, after="this rollout"),
             _unchecked_distributions(model),

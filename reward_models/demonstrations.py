@@ -17,12 +17,13 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from reward_models.errors import MissingDependencyError, UserError
+from reward_models.errors import UserError
+from reward_models.plain_hdf5 import has_entry, open_hdf5, read_arrays, subgroup, write_arrays
+from reward_models.space_json import described_space, space_from
 
 FORMAT, MINARI_VERSION = "hdf5", "0.5.3"
 _DATA, _METADATA = "main_data.hdf5", "metadata.json"
 _NAME = re.compile(r"([-_\w]+/)*[-_\w]+-v\d+")
-_SMALLEST_PICTURE = 32
 _ENTRIES = ("rewards", "terminations", "truncations")
 
 
@@ -54,6 +55,11 @@ class Demonstration:
     def __len__(self) -> int:
         return len(self.rewards)
 
+    @property
+    def task_return(self) -> float:
+        """Undiscounted sum of the rewards."""
+        return float(np.sum(self.rewards, dtype=np.float64))
+
 
 def write_demonstrations(
     folder: str | Path,
@@ -65,7 +71,7 @@ def write_demonstrations(
     env_spec: Any = None,
     **metadata: str,
 ) -> Path:
-    """Write a data set that Minari reads.
+    """Write a data set that Minari reads, its arrays compressed without losses.
 
     Args:
         folder: of the data set; Minari finds it as ``<its root>/<dataset_id>/data``.
@@ -84,21 +90,20 @@ def write_demonstrations(
             lengths that do not fit.
         MissingDependencyError: h5py is not installed.
     """
-    h5py, folder = _h5py(), Path(folder)
+    folder = Path(folder)
     if not demonstrations:
         raise UserError("Expected at least one demonstration to write.")
-    if _NAME.fullmatch(dataset_id) is None:
-        raise UserError(f"dataset_id must look like 'lab/reach/expert-v0', got {dataset_id!r}.")
-    if (folder / _METADATA).exists():
+    check_dataset_id(dataset_id)
+    if (folder / _METADATA).exists() or (folder / _DATA).exists():
         raise UserError(f"{folder} holds a data set already; name another folder.")
     described = {
-        "observation_space": json.dumps(_described(observation_space)),
-        "action_space": json.dumps(_described(action_space)),
+        "observation_space": json.dumps(described_space(observation_space)),
+        "action_space": json.dumps(described_space(action_space)),
     }
     for number, each in enumerate(demonstrations):
         _check_lengths(number, each)
     folder.mkdir(parents=True, exist_ok=True)
-    with h5py.File(folder / _DATA, "w", track_order=True) as file:
+    with open_hdf5(folder / _DATA, "w") as file:
         for number, each in enumerate(demonstrations):
             group = file.create_group(f"episode_{number}")
             group.attrs["id"], group.attrs["total_steps"] = number, len(each)
@@ -106,12 +111,12 @@ def write_demonstrations(
                 group.attrs["seed"] = each.seed
             if each.keyframes:
                 group.attrs["keyframes"] = list(each.keyframes)
-            _write(group, "observations", each.observations)
-            _write(group, "actions", each.actions)
+            write_arrays(group, "observations", each.observations)
+            write_arrays(group, "actions", each.actions)
             for name in _ENTRIES:
-                _write(group, name, getattr(each, name))
+                write_arrays(group, name, getattr(each, name))
             if each.infos:
-                _write(group, "infos", each.infos)
+                write_arrays(group, "infos", each.infos)
     record = {
         **metadata,
         "dataset_id": dataset_id,
@@ -128,38 +133,88 @@ def write_demonstrations(
     return folder
 
 
+def check_dataset_id(dataset_id: str) -> None:
+    """Check a name as Minari demands it: ``name-v0``, with namespaces before it where wanted.
+
+    Raises:
+        UserError: another one.
+    """
+    if _NAME.fullmatch(dataset_id) is None:
+        raise UserError(f"dataset_id must look like 'lab/reach/expert-v0', got {dataset_id!r}.")
+
+
 def read_demonstrations(folder: str | Path) -> list[Demonstration]:
     """Read a data set that `write_demonstrations` or Minari wrote (in its HDF5 layout).
 
+    Files from strangers can be read: nothing in them can run, and no other file is reached.
+
+    Args:
+        folder: the data set, or the folder around it in which Minari keeps it as ``data``.
+
     Raises:
-        UserError: there is no data set, or one of another layout.
+        UserError: there is no data set, one of another layout, a damaged one, or one with links to
+            elsewhere, virtual arrays or objects in it.
         MissingDependencyError: h5py is not installed.
     """
-    h5py, folder = _h5py(), Path(folder)
+    folder, record = _located(folder)
+    found = []
+    with open_hdf5(folder / _DATA, "r") as file:
+        for number in range(int(record["total_episodes"])):
+            group = subgroup(file, f"episode_{number}")
+            each = Demonstration(
+                observations=read_arrays(group, "observations"),
+                actions=read_arrays(group, "actions"),
+                **{name: read_arrays(group, name) for name in _ENTRIES},
+                infos=read_arrays(group, "infos") if has_entry(group, "infos") else {},
+                keyframes=tuple(int(frame) for frame in group.attrs.get("keyframes", ())),
+                seed=int(group.attrs["seed"]) if "seed" in group.attrs else None,
+            )
+            _check_lengths(number, each)
+            found.append(each)
+    return found
+
+
+def read_metadata(folder: str | Path) -> dict[str, Any]:
+    """Return what a data set says about itself, such as ``dataset_id`` and ``description``.
+
+    Raises:
+        UserError: there is no data set, or one of another layout.
+    """
+    return _located(folder)[1]
+
+
+def read_spaces(folder: str | Path) -> tuple[spaces.Space, spaces.Space]:
+    """Return the observation space and the action space of a data set.
+
+    Raises:
+        UserError: there is no data set, or it does not say what its spaces are.
+    """
+    folder, record = _located(folder)
+    try:
+        texts = [json.loads(record[name]) for name in ("observation_space", "action_space")]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder} does not describe its spaces: {error}.") from error
+    observation_space, action_space = (space_from(text) for text in texts)
+    return observation_space, action_space
+
+
+def _located(folder: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Return where the files of a data set are, and its metadata."""
+    folder = Path(folder)
+    if not (folder / _METADATA).is_file() and (folder / "data" / _METADATA).is_file():
+        folder = folder / "data"
     try:
         record = json.loads((folder / _METADATA).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"There is no data set in {folder}: {error}.") from error
+    if not isinstance(record, dict) or not isinstance(record.get("total_episodes"), int):
+        raise UserError(f"{folder / _METADATA} does not say how many episodes there are.")
     if record.get("data_format") != FORMAT:
         raise UserError(
             f"{folder} is a data set in the layout {record.get('data_format')!r}; only {FORMAT!r} "
             "is read here. Minari can copy it into that layout."
         )
-    found = []
-    with h5py.File(folder / _DATA, "r") as file:
-        for number in range(int(record["total_episodes"])):
-            group = file[f"episode_{number}"]
-            found.append(
-                Demonstration(
-                    observations=_read(group["observations"]),
-                    actions=_read(group["actions"]),
-                    **{name: _read(group[name]) for name in _ENTRIES},
-                    infos=_read(group["infos"]) if "infos" in group else {},
-                    keyframes=tuple(int(frame) for frame in group.attrs.get("keyframes", ())),
-                    seed=int(group.attrs["seed"]) if "seed" in group.attrs else None,
-                )
-            )
-    return found
+    return folder, record
 
 
 def record_demonstration(
@@ -233,66 +288,3 @@ def _lengths(values: Any) -> set[int]:
     if isinstance(values, Mapping):
         return set().union(*(_lengths(value) for value in values.values()))
     return {len(values)}
-
-
-def _described(space: spaces.Space) -> dict[str, Any]:
-    """Return a space as plain data, as Minari writes it."""
-    if isinstance(space, spaces.Dict):
-        parts = {key: _described(part) for key, part in space.spaces.items()}
-        return {"type": "Dict", "subspaces": parts}
-    if isinstance(space, spaces.Discrete):
-        start, n = int(space.start), int(space.n)
-        return {"type": "Discrete", "dtype": "int64", "start": start, "n": n}
-    if isinstance(space, spaces.MultiDiscrete):
-        limits = {"nvec": space.nvec.tolist(), "start": space.start.tolist()}
-        return {"type": "MultiDiscrete", "dtype": str(space.dtype), **limits}
-    if isinstance(space, spaces.MultiBinary):
-        return {"type": "MultiBinary", "n": space.n}
-    if not isinstance(space, spaces.Box):
-        raise UserError(f"A data set of demonstrations cannot describe the space {space}.")
-    if _is_picture(space):
-        raise UserError(
-            f"Minari keeps pictures {list(space.shape)} with losses; give them an axis of views, "
-            f"{[1, *space.shape]}, and they are kept exactly."
-        )
-    return {
-        "type": "Box",
-        "dtype": str(space.dtype),
-        "shape": list(space.shape),
-        "low": space.low.tolist(),
-        "high": space.high.tolist(),
-    }
-
-
-def _is_picture(space: spaces.Box) -> bool:
-    """Whether Minari takes a space for one picture, which it expects as JPEG."""
-    large = len(space.shape) in (2, 3) and min(space.shape[:2]) >= _SMALLEST_PICTURE
-    return bool(
-        space.dtype == np.uint8 and large and (space.low == 0).all() and (space.high == 255).all()
-    )
-
-
-def _write(group: Any, name: str, values: Any) -> None:
-    if isinstance(values, Mapping):
-        part = group.create_group(name)
-        for key, value in values.items():
-            _write(part, key, value)
-        return
-    array = np.asarray(values)
-    group.create_dataset(name, data=array, chunks=True, maxshape=(None, *array.shape[1:]))
-
-
-def _read(entry: Any) -> Any:
-    if hasattr(entry, "keys"):
-        return {key: _read(value) for key, value in entry.items()}
-    return entry[()]
-
-
-def _h5py() -> Any:
-    try:
-        import h5py  # type: ignore[import-not-found,unused-ignore]
-    except ImportError as error:
-        raise MissingDependencyError(
-            'Demonstrations on disk need h5py: pip install "ctrl[demonstrations]".'
-        ) from error
-    return h5py

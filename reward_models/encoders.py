@@ -177,8 +177,8 @@ class OneHot(nn.Module):
         for name, values in (("lowest", lowest), ("count", counts), ("offset", offsets)):
             self.register_buffer(name, torch.as_tensor(values, dtype=torch.int64), persistent=False)
 
-    def forward(self, values: Tensor) -> Float[Tensor, "N D"]:
-        """Return one row of zeros and ones for each row of ``values [N, ...]``.
+    def columns(self, values: Tensor) -> Tensor:
+        """Return which columns are one for each row of ``values [N, ...]``, int64 ``[N, parts]``.
 
         Raises:
             UserError: a value outside of the space.
@@ -192,8 +192,17 @@ class OneHot(nn.Module):
                 f"A discrete value must lie in [{low}, {low + count - 1}] as its space says, "
                 f"got {int(rows[row, component]) + low}."
             )
-        hot = torch.zeros(len(rows), self.output_size, device=rows.device)
-        return hot.scatter_(1, rows + self.offset, 1.0)
+        return rows + self.offset
+
+    def forward(self, values: Tensor) -> Float[Tensor, "N D"]:
+        """Return one row of zeros and ones for each row of ``values [N, ...]``.
+
+        Raises:
+            UserError: a value outside of the space.
+        """
+        columns = self.columns(values)
+        hot = torch.zeros(len(columns), self.output_size, device=columns.device)
+        return hot.scatter_(1, columns, 1.0)
 
 
 class DiscreteEncoder(Encoder):

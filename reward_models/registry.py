@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,18 @@ REWARDS: dict[str, Listed] = {
         "reward_models.progress.progress_potential:ProgressPotential",
         "shaping by the progress of a state, also for replayed transitions",
     ),
+    "gail": Listed(
+        "reward_models.imitation.adversarial:AdversarialImitation",
+        "imitation of demonstrations by a Lipschitz-regularised discriminator (GAIL, DAC)",
+    ),
+    "red": Listed(
+        "reward_models.imitation.random_expert_distillation:RandomExpertDistillation",
+        "how well a network fitted on demonstrations knows a step (RED)",
+    ),
+    "pessimistic": Listed(
+        "reward_models.imitation.preconditioning:Pessimistic",
+        "any reward, paid less where it or the world is steep (PURPLE): model: {use: NAME}",
+    ),
 }
 """Rewards that can be used by name."""
 
@@ -190,8 +202,9 @@ def build_reward(
     if isinstance(found, RewardModel):
         return found
     if use.startswith("potential:"):
-        _check_options(use, options, ("gamma",))
-        return found(**options)
+        known = inspect.signature(FunctionPotential).parameters
+        _check_options(use, options, [key for key in known if key != "function"])
+        return _built(use, found, options)
     if not isinstance(found, type):
         _check_options(use, options, ())
         return as_reward_model(found)
@@ -208,8 +221,14 @@ def build_reward(
         "gamma": gamma,
     }
     arguments = {key: value for key, value in supplied.items() if key in parameters}
+    return _built(use, found, {**arguments, **options})
+
+
+def _built(
+    use: str, maker: Callable[..., RewardModel], arguments: Mapping[str, Any]
+) -> RewardModel:
     try:
-        return found(**arguments, **options)
+        return maker(**arguments)
     except TypeError as error:
         raise UserError(f"Reward {use!r} cannot be built: {error}.") from error
 

@@ -50,9 +50,10 @@ def resume_align_command(options: argparse.Namespace) -> Outcome:
 
     for name in ("steps", "budget", "ray", "processes"):
         if getattr(options, name) is not None:
-            raise UserError(f"--{name} is not for alignments; they go on to their iterations.")
+            raise UserError(f"--{name} is not for alignments; an alignment takes --iterations.")
     result = resume_align(
         options.run_folder,
+        iterations=options.iterations,
         progress=False if options.quiet else None,
         trust_code=options.trust_code,
     )

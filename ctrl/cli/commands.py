@@ -43,7 +43,7 @@ def train_data(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def resume_command(options: argparse.Namespace) -> Outcome:
-    """Continue a training run or a search."""
+    """Continue a training run, a search or an alignment."""
     from ctrl.cli.align_commands import resume_align_command
     from ctrl.cli.search_commands import resume_search_command
     from ctrl.config import read_config
@@ -55,9 +55,10 @@ def resume_command(options: argparse.Namespace) -> Outcome:
         return resume_search_command(options)
     if "blend" in settings:
         return resume_align_command(options)
-    for name, option in (("budget", "--budget"), ("ray", "--ray"), ("processes", "--processes")):
+    kinds = {"budget": "searches", "ray": "searches", "processes": "searches"}
+    for name, kind in {**kinds, "iterations": "alignments"}.items():
         if getattr(options, name) is not None:
-            raise UserError(f"{option} is for searches; {options.run_folder} is a training run.")
+            raise UserError(f"--{name} is for {kind}; {options.run_folder} is a training run.")
     result = resume(
         options.run_folder, steps=options.steps, progress=False if options.quiet else None,
         trust_code=options.trust_code,
@@ -78,8 +79,8 @@ def eval_command(options: argparse.Namespace) -> Outcome:
         raise UserError(f"--episodes must be at least 1, got {options.episodes}.")
     found = evaluate_run(
         RunFolder.open(options.run_folder), episodes=options.episodes, seed=options.seed,
-        best=options.best, deterministic=not options.stochastic, video=options.video,
-        trust_code=options.trust_code,
+        best=options.best, deterministic=not options.stochastic, horizon=options.horizon,
+        video=options.video, trust_code=options.trust_code,
     )  # fmt: skip
     low, high = found["task_return_interval"]
     print(
@@ -89,6 +90,12 @@ def eval_command(options: argparse.Namespace) -> Outcome:
     )
     if found["success_rate"] is not None:
         print(f"success rate {found['success_rate']:.0%}")
+    if options.horizon is not None:
+        low, high = found["horizon_return_interval"]
+        print(
+            f"return of exactly {options.horizon} steps {found['horizon_return_mean']:.2f} "
+            f"(95 % interval {low:.2f} to {high:.2f}, {found['horizon_ends_mean']:.1f} ends each)"
+        )
     if "video" in found:
         print(f"video {found['video']}")
     return 0, found

@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     from ctrl.cli import commands
     from ctrl.cli.align_commands import add_align
     from ctrl.cli.compare_commands import add_compare
+    from ctrl.cli.demos_commands import add_demos
     from ctrl.cli.environment_commands import add_environments
     from ctrl.cli.report_commands import add_report
     from ctrl.cli.search_commands import add_search
@@ -105,10 +106,11 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, help="run folder (default: a new one under runs/)")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
 
-    again = add("resume", commands.resume_command, "Continue a run or a search.")
+    again = add("resume", commands.resume_command, "Continue a run, a search or an alignment.")
     again.add_argument("run_folder", type=Path, metavar="RUN")
     again.add_argument("--steps", type=int, help="train to this many environment steps")
     again.add_argument("--budget", type=int, help="of a search: up to this many evaluations")
+    again.add_argument("--iterations", type=int, help="of an alignment: up to this many iterations")
     again.add_argument("--processes", type=int, metavar="P", help="of a search: evaluate on P")
     again.add_argument("--ray", metavar="ADDRESS", help="of a search: on this Ray cluster")
     _trust(again)
@@ -119,6 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_study(add)
     _add_inspection(add)
     add_report(add)
+    add_demos(add)
     add_compare(add)
     add_environments(add)
     return parser
@@ -134,6 +137,10 @@ def _add_inspection(add: Callable[..., argparse.ArgumentParser]) -> None:
     judge.add_argument("--seed", type=int, default=10_000, help="(default: 10000)")
     judge.add_argument("--best", action="store_true", help="the best evaluated policy of the run")
     judge.add_argument("--stochastic", action="store_true", help="sample actions")
+    judge.add_argument(
+        "--horizon", type=int, metavar="H",
+        help="also the return of exactly H steps, beginning anew after every end",
+    )  # fmt: skip
     judge.add_argument("--video", type=Path, help="film one episode to this .mp4 or .gif")
     _trust(judge)
 

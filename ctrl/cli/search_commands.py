@@ -72,8 +72,9 @@ def resume_search_command(options: argparse.Namespace) -> Outcome:
     """Continue a search."""
     from ctrl.search.run import resume_search
 
-    if options.steps is not None:
-        raise UserError("--steps is for training runs; a search takes --budget.")
+    for name in ("steps", "iterations"):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name} is not for searches; a search takes --budget.")
     result = resume_search(
         options.run_folder,
         budget=options.budget,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import yaml
 
+from ctrl.pictures.lipschitz import draw_lipschitz
 from ctrl.pictures.training import draw_learning, draw_terms
 from ctrl.report.html import Html, element, picture, table, together
 from ctrl.report.runs import read_alarms, read_versions
@@ -73,6 +74,23 @@ def curves(environments: Iterable[tuple[str, str, list[RunGroup]]], level: float
             parts.append(element("p", f"{NO_INTERVAL.capitalize()}: {what}.", class_="note"))
         cards.append(element("div", *parts, class_="card"))
     return together(cards)
+
+
+def steepness(groups: Sequence[RunGroup], level: float) -> Html | None:
+    """Return the gradient norms of rewards, critic and policy; None where nothing was logged."""
+    cards = []
+    for env in dict.fromkeys(group.env for group in groups):
+        figure = draw_lipschitz([group for group in groups if group.env == env], level=level)
+        if figure is not None:
+            image = picture(figure, f"Gradient norms on {env}")
+            cards.append(element("div", element("h3", env or "unknown"), image, class_="card"))
+    if not cards:
+        return None
+    note = (
+        "Norms of gradients with respect to observation and action, mean over stored transitions: "
+        "how steep the reward, the critic learned from it, and the policy are."
+    )
+    return together([*cards, element("p", note, class_="note")])
 
 
 def terms(groups: Sequence[RunGroup]) -> Html:

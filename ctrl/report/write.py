@@ -91,6 +91,7 @@ def write_report(
     shown, maps = episodes(groups, settings)
     warnings = together(element("p", note, class_="warning") for note in notes)
     numbers = element("div", sections.summary(found, _LEVEL), class_="card")
+    steep = sections.steepness(groups, _LEVEL)
     names = ", ".join(dict.fromkeys(group.env or "unknown environment" for group in groups))
     text = page(
         f"Training report: {names}",
@@ -99,6 +100,7 @@ def write_report(
             ("summary", "Summary", together([warnings, numbers])),
             ("curves", "Learning curves", sections.curves(environments, _LEVEL)),
             ("terms", "Reward terms over training", sections.terms(groups)),
+            *([("steepness", "Steepness", steep)] if steep is not None else []),
             ("alarms", "Alarms", alarms),
             ("episode", "One episode", shown),
             ("maps", "Heat maps", maps),

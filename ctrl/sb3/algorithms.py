@@ -1,4 +1,4 @@
-"""The SB3 learners that ctrl trains, by name, with the settings it starts from."""
+"""The learners of SB3 and SBX that ctrl trains, by name, with the settings it starts from."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from ctrl.sb3.sbx import load_sbx
 from reward_models.errors import UnknownNameError
 
 
@@ -37,9 +38,13 @@ class Algorithm:
     image_policy: str = "CnnPolicy"
 
     def load(self) -> type[BaseAlgorithm]:
-        """Import the class."""
+        """Import the class.
+
+        Raises:
+            UserError: it is one of SBX, which is not installed; with the cure.
+        """
         module, _, name = self.path.partition(":")
-        return getattr(import_module(module), name)
+        return load_sbx(name) if module == "sbx" else getattr(import_module(module), name)
 
 
 _ON_POLICY: dict[str, Any] = {"n_steps": 256, "batch_size": 512}
@@ -59,6 +64,13 @@ ALGORITHMS: dict[str, Algorithm] = {
         Algorithm("ddpg", "stable_baselines3:DDPG"),
         Algorithm("dqn", "stable_baselines3:DQN"),
         Algorithm("tqc", "sb3_contrib:TQC"),
+        Algorithm("sbx_ppo", "sbx:PPO", 16, dict(_ON_POLICY)),
+        Algorithm("sbx_sac", "sbx:SAC"),
+        Algorithm("sbx_td3", "sbx:TD3"),
+        Algorithm("sbx_ddpg", "sbx:DDPG"),
+        Algorithm("sbx_dqn", "sbx:DQN"),
+        Algorithm("sbx_tqc", "sbx:TQC"),
+        Algorithm("sbx_crossq", "sbx:CrossQ"),
     )
 }  # fmt: skip
 

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
 
 from ctrl.checkpoint import POLICY, load_tree, prune_checkpoints, save_tree
+from ctrl.imitation.lipschitz import learner_steepness
 from ctrl.sb3.books import Books
 from ctrl.sb3.model import books_of
 from ctrl.sb3.state import learner_state, policy_state, restore_learner
@@ -108,16 +110,19 @@ class Checkpoints(BaseCallback):
         every: environment steps between two; 0 for none but the one at the end.
         keep: how many of the newest stay.
         replay_buffer: include the replay buffer of an off-policy learner.
+        at_once: write one before the first rollout too, for what was learned without any step.
 
     Attributes:
         stop_requested: set it to end training at the next boundary, after a checkpoint.
         interrupted: training ended that way.
     """
 
-    def __init__(self, folder: Path, *, every: int, keep: int, replay_buffer: bool) -> None:
+    def __init__(
+        self, folder: Path, *, every: int, keep: int, replay_buffer: bool, at_once: bool = False
+    ) -> None:
         super().__init__()
         self.folder, self.every, self.keep = folder, every, keep
-        self.replay_buffer = replay_buffer
+        self.replay_buffer, self.at_once = replay_buffer, at_once
         self.stop_requested = self.interrupted = False
         self._next = every
 
@@ -133,8 +138,10 @@ class Checkpoints(BaseCallback):
         return path
 
     def _on_training_start(self) -> None:
-        if self.every:
+        if self.every and not self.at_once:
             self._next = (self.model.num_timesteps // self.every + 1) * self.every
+        elif self.every:
+            self._next = self.model.num_timesteps
 
     def _on_rollout_start(self) -> None:
         due = bool(self.every) and self.model.num_timesteps >= self._next
@@ -173,6 +180,39 @@ class Restore(BaseCallback):
         return True
 
 
+class LipschitzLogger(BaseCallback):
+    """Log how steep critic and policy are, as ``lipschitz/...``; see `learner_steepness`.
+
+    The draws depend on ``seed`` and the environment step alone, so that a resumed run measures what
+    the uninterrupted one does, and no generator of the learner is touched.
+
+    Args:
+        every: environment steps between measurements.
+        samples: transitions of each.
+        seed: of the draws.
+    """
+
+    def __init__(self, *, every: int, samples: int, seed: int) -> None:
+        super().__init__()
+        self.every, self.samples, self.seed = every, samples, seed
+
+    def _on_training_start(self) -> None:
+        self._next = (self.model.num_timesteps // self.every + 1) * self.every
+
+    def _on_rollout_end(self) -> None:
+        steps = self.model.num_timesteps
+        if steps < self._next:
+            return
+        self._next = (steps // self.every + 1) * self.every
+        generator = np.random.default_rng((self.seed, steps))
+        found = learner_steepness(self.model, samples=self.samples, generator=generator)
+        for key, value in found.items():
+            self.logger.record(f"lipschitz/{key}", value)
+
+    def _on_step(self) -> bool:
+        return True
+
+
 class Evaluator(BaseCallback):
     """Evaluate by the task reward between rollouts and keep the best policy by it.
 
@@ -182,19 +222,29 @@ class Evaluator(BaseCallback):
         episodes: of each evaluation, always with the same seeds.
         seed: of the evaluation environments.
         best: folder for the best policy.
+        at_once: evaluate before the first rollout too.
     """
 
     def __init__(
-        self, make_env: Callable[[], VecEnv], *, every: int, episodes: int, seed: int, best: Path
+        self,
+        make_env: Callable[[], VecEnv],
+        *,
+        every: int,
+        episodes: int,
+        seed: int,
+        best: Path,
+        at_once: bool = False,
     ) -> None:
         super().__init__()
+        self.at_once = at_once
         self.make_env, self.every, self.episodes = make_env, every, episodes
         self.seed, self.best = seed, best
         self.env: VecEnv | None = None
         self.best_return = float("-inf")
 
     def _on_training_start(self) -> None:
-        self._next = (self.model.num_timesteps // self.every + 1) * self.every
+        steps = self.model.num_timesteps
+        self._next = steps if self.at_once else (steps // self.every + 1) * self.every
         if self.best.is_dir():
             self.best_return = float(load_tree(self.best)["task_return"])
 

@@ -31,6 +31,7 @@ from ctrl.sb3.rollout_buffer import (
     RewardedRecurrentRolloutBuffer,
     RewardedRolloutBuffer,
 )
+from ctrl.sb3.sbx import is_sbx, sbx_settings
 from reward_models.errors import UnknownNameError, UserError
 from reward_models.mix import RewardMix
 from reward_models.refusals import hindsight_refusal, transition_refusal
@@ -83,6 +84,8 @@ def make_model(
     for name in options:
         if name not in accepted:
             raise UnknownNameError(f"{algorithm_class.__name__} setting", name, accepted)
+    if is_sbx(algorithm_class):
+        options = sbx_settings(algorithm_class, policy, options, env.observation_space)
 
     default_gamma = inspect.signature(algorithm_class).parameters["gamma"].default
     gamma = float(options.get("gamma", default_gamma))

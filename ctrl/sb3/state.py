@@ -20,12 +20,20 @@ from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from ctrl.sb3.model import books_of
+from ctrl.sb3.sbx import is_sbx
+from ctrl.sb3.sbx_state import (
+    network_state,
+    optimizer_state,
+    restore_networks,
+    restore_optimizers,
+)
 from envs import SnapshotError
 from reward_models.errors import UserError
 
 _COUNTERS = (
     "num_timesteps", "_n_updates", "_episode_num", "_current_progress_remaining",
     "_n_calls", "exploration_rate", "_total_timesteps", "_num_timesteps_at_start",
+    "reset_idx",
 )  # fmt: skip
 _LAST = ("_last_obs", "_last_episode_starts", "_last_original_obs")
 _HER = ("ep_start", "ep_length", "_current_ep_start")
@@ -33,7 +41,8 @@ _HER = ("ep_start", "ep_length", "_current_ep_start")
 
 def policy_state(model: Any) -> dict[str, Any]:
     """Return what acting needs: the policy's weights and the observation normaliser."""
-    tree: dict[str, Any] = {"policy": dict(model.policy.state_dict())}
+    weights = network_state(model) if is_sbx(type(model)) else dict(model.policy.state_dict())
+    tree: dict[str, Any] = {"policy": weights}
     if isinstance(model.env, VecNormalize):
         tree["normaliser"] = _normaliser_state(model.env)
     return tree
@@ -41,7 +50,10 @@ def policy_state(model: Any) -> dict[str, Any]:
 
 def restore_policy(model: Any, tree: Mapping[str, Any]) -> None:
     """Restore ``policy_state``."""
-    model.policy.load_state_dict(tree["policy"])
+    if is_sbx(type(model)):
+        restore_networks(model, tree["policy"])
+    else:
+        model.policy.load_state_dict(tree["policy"])
     if isinstance(model.env, VecNormalize):
         _restore_normaliser(model.env, tree["normaliser"])
 
@@ -75,6 +87,8 @@ def learner_state(model: Any, *, replay_buffer: bool = True) -> dict[str, Any]:
         "log": _log_state(model),
         "random": random_state(model),
     }
+    if is_sbx(type(model)):
+        tree["sbx"] = optimizer_state(model)
     if replay_buffer and getattr(model, "replay_buffer", None) is not None:
         tree["replay"] = _replay_state(model.replay_buffer)
     return tree
@@ -88,6 +102,8 @@ def restore_learner(model: Any, tree: Mapping[str, Any]) -> None:
         attrgetter(name)(model).load_state_dict(state)
     for name, value in tree["variables"].items():
         attrgetter(name)(model).data.copy_(value)
+    if is_sbx(type(model)):
+        restore_optimizers(model, tree["sbx"])
     for name, value in tree["counters"].items():
         setattr(model, name, value)
     for name, value in tree["last"].items():

@@ -1,15 +1,13 @@
 """Progress learned from one demonstration of a planar pick-and-place seen by three cameras.
 
 For ``experiments/bars/dopamine-progress.yaml`` (how well progress orders time) and
-``dopamine-pick-and-place.yaml`` (what it does for PPO). The places of object and goal are fixed and
-the hand starts anywhere near its place, so that one demonstration says what the task is.
+``dopamine-confidence.yaml``. The places of object and goal are fixed and the hand starts anywhere
+near its place, so that one demonstration says what the task is.
 """
 
 from __future__ import annotations
 
-import tempfile
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -17,8 +15,6 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-import ctrl
-from ctrl.run_curves import find_runs
 from envs.single import SingleEnv
 from envs.worlds.pick_and_place import expert
 from reward_models.progress import (
@@ -26,18 +22,12 @@ from reward_models.progress import (
     HopModel,
     HopTraining,
     ProgressReward,
-    save_hop_model,
     value_order_correlation,
 )
 from reward_models.rollout import Rollout
 
-TASK, LIMIT, JITTER = "PickAndPlaceFixed-v0", 60, 0.1
-LAYOUTS = {
-    "far": {"hand": (-0.6, 0.5), "object": (0.3, 0.4), "goal": (0.1, -0.5)},
-    # Where actions at random succeed in 6 % of all episodes.
-    "near": {"hand": (-0.15, 0.1), "object": (0.0, 0.1), "goal": (0.0, -0.05)},
-}
-SUCCESS_RATE = "rollout/success_rate"
+LIMIT, JITTER = 60, 0.1
+PLACES = {"hand": (-0.6, 0.5), "object": (0.3, 0.4), "goal": (0.1, -0.5)}
 
 
 class FixedPlaces(gymnasium.Env):
@@ -45,10 +35,7 @@ class FixedPlaces(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
 
-    def __init__(
-        self, layout: str = "far", observation: str = "views", render_mode: str | None = None
-    ) -> None:
-        self.places = LAYOUTS[layout]
+    def __init__(self, observation: str = "views", render_mode: str | None = None) -> None:
         self.world = SingleEnv(
             "envs.worlds.pick_and_place:PickAndPlace",
             observation=observation,
@@ -66,7 +53,7 @@ class FixedPlaces(gymnasium.Env):
         self.world.reset(seed=seed)
         world = self.world.simulation
         state = dict(world.state())
-        for name, place in self.places.items():
+        for name, place in PLACES.items():
             state[name] = np.array([place])
         state["hand"] = state["hand"] + self.np_random.uniform(-JITTER, JITTER, (1, 2))
         state["way"] = _distance(state["hand"], state["object"]) + _distance(
@@ -87,26 +74,10 @@ class FixedPlaces(gymnasium.Env):
         """Return a picture."""
         return self.world.render()
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return the state of the world and the random numbers of the hand's places."""
-        return {
-            "world": self.world.snapshot(),
-            "random": self.np_random.bit_generator.state,
-        }
 
-    def restore(self, tree: dict[str, Any]) -> None:
-        """Continue where `snapshot` was taken."""
-        self.world.restore(tree["world"])
-        self.np_random.bit_generator.state = tree["random"]
-
-
-if TASK not in gymnasium.registry:
-    gymnasium.register(TASK, entry_point=FixedPlaces, max_episode_steps=LIMIT)
-
-
-def demonstrations(layout: str, count: int, noise: float, seed: int) -> list[np.ndarray]:
+def demonstrations(count: int, noise: float, seed: int) -> list[np.ndarray]:
     """Return the views ``[L, 3, 5]`` of successful episodes of the scripted expert."""
-    env, random = FixedPlaces(layout), np.random.default_rng(seed)
+    env, random = FixedPlaces(), np.random.default_rng(seed)
     found: list[np.ndarray] = []
     observation, info = env.reset(seed=seed)
     while len(found) < count:
@@ -128,7 +99,7 @@ def random_views(count: int, seed: int) -> np.ndarray:
     world, found = env.world.simulation, []
     for _ in range(count):
         state = dict(world.state())
-        for name in env.places:
+        for name in PLACES:
             state[name] = random.uniform(-1.0, 1.0, (1, 2))
         state["closed"] = random.random(1) < 0.5
         world.set_state(state)
@@ -137,9 +108,9 @@ def random_views(count: int, seed: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
-def trained(layout: str, view: int | None, seed: int, epochs: int, jitter: float) -> HopModel:
+def trained(view: int | None, seed: int, epochs: int, jitter: float) -> HopModel:
     """Return a hop model trained on one demonstration, of all views or of one."""
-    demonstration = chosen(demonstrations(layout, 1, 0.0, seed)[0], view)
+    demonstration = chosen(demonstrations(1, 0.0, seed)[0], view)
     space = spaces.Box(-np.inf, np.inf, demonstration.shape[1:], np.float32)
     model = HopModel(observation_space=space, views=3 if view is None else None, seed=seed)
     training = HopTraining(epochs=epochs, jitter=jitter, seed=seed, swap_probability=0.0)
@@ -180,10 +151,10 @@ def order(settings: dict[str, Any], seed: int) -> dict[str, float]:
     """
     torch.set_num_threads(1)
     view, perspectives = settings["view"], tuple(settings["perspectives"])
-    model = trained("far", view, seed, settings["epochs"], settings["jitter"])
+    model = trained(view, seed, settings["epochs"], settings["jitter"])
     both = {"forward", "backward"} <= set(perspectives)
     fusion = Fusion(perspectives)
-    shown = demonstrations("far", 20, settings["noise"], 1000 + seed)
+    shown = demonstrations(20, settings["noise"], 1000 + seed)
     held_out = [chosen(each, view) for each in shown]
     correlations, ends = [], []
     for views in held_out:
@@ -199,41 +170,6 @@ def order(settings: dict[str, Any], seed: int) -> dict[str, float]:
         found["confidence"] = float(known.mean())
         found["confidence_random"] = float(strange.mean())
     return found
-
-
-def policy(settings: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Train PPO with a reward of progress learned from one demonstration.
-
-    Args:
-        settings: ``steps``, ``algo`` (as in a configuration), ``reward`` (likewise, with the folder
-            of the hop model filled in), ``epochs`` and ``jitter`` of the hop model.
-        seed: of demonstration, model and learner.
-
-    Returns:
-        ``steps_to_80``: when the success rate of the last 100 training episodes reached 0.8 (all
-        steps where it did not), its last value, and the curve.
-    """
-    torch.set_num_threads(1)
-    model = trained("near", None, seed, settings["epochs"], settings["jitter"])
-    with tempfile.TemporaryDirectory() as folder:
-        stored = str(save_hop_model(model, Path(folder) / "hop"))
-        terms = {
-            name: {**term, "hop_model": stored} if name.startswith("progress") else term
-            for name, term in settings["reward"].items()
-        }
-        run = Path(folder) / "run"
-        ctrl.train(
-            env={"id": TASK, "n_envs": 16, "threads": 1, "layout": "near"}, algo=settings["algo"],
-            reward=terms, steps=settings["steps"], seed=seed, out=run, checkpoints={"every": 0},
-        )  # fmt: skip
-        steps, rates = find_runs(run)[0].curve(SUCCESS_RATE)
-    reached = np.flatnonzero(np.asarray(rates) >= 0.8)
-    first = float(steps[reached[0]]) if len(reached) else float(settings["steps"])
-    return {
-        "steps_to_80": first,
-        "success_rate": float(rates[-1]) if len(rates) else 0.0,
-        "curves": {"success_rate": [list(map(float, steps)), list(map(float, rates))]},
-    }
 
 
 def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -127,3 +127,43 @@ def test_that_unknown_names_carry_the_nearest():
     with pytest.raises(UnknownNameError) as caught:
         parse_config({"env": "Hopper-v5", "sed": 3})
     assert caught.value.nearest == "seed"
+
+
+def test_that_behaviour_cloning_and_diagnostics_survive_yaml():
+    short = parse_config({"env": "Hopper-v5", "behaviour_cloning": "demos", "steps": 0})
+    assert short.behaviour_cloning.demonstrations == "demos"
+    assert short.behaviour_cloning.epochs == 200
+    assert short.diagnostics.lipschitz == 0
+    long = apply_overrides(
+        yaml.safe_load(short.to_yaml()),
+        ["behaviour_cloning.epochs=5", "behaviour_cloning.learning_rate=1e-2",
+         "diagnostics.lipschitz=1e3"],
+    )  # fmt: skip
+    config = parse_config(long)
+    assert (config.behaviour_cloning.epochs, config.behaviour_cloning.learning_rate) == (5, 0.01)
+    assert config.diagnostics.lipschitz == 1000
+    assert parse_config(yaml.safe_load(config.to_yaml())) == config
+    without = parse_config({"env": "Hopper-v5"})
+    assert without.behaviour_cloning is None
+    again = apply_overrides(yaml.safe_load(without.to_yaml()), ["behaviour_cloning=demos"])
+    assert parse_config(again).behaviour_cloning.demonstrations == "demos"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"behaviour_cloning": {}}, "behaviour_cloning needs 'demonstrations'"),
+        ({"behaviour_cloning": {"demonstrations": 3}}, "demonstrations must be str"),
+        ({"behaviour_cloning": {"demonstrations": "d", "epochs": 0}}, "epochs must be at least 1"),
+        ({"behaviour_cloning": {"demonstrations": "d", "episodes": 0}}, "episodes must be at"),
+        ({"behaviour_cloning": {"demonstrations": "d", "validation": 1}}, r"in \[0, 1\), got 1"),
+        ({"behaviour_cloning": {"demonstrations": "d", "learning_rate": 0}}, "above 0, got 0"),
+        ({"behaviour_cloning": {"demonstrations": "d", "weight_decay": -1}}, "0 or more, got -1"),
+        ({"diagnostics": {"lipschitz": -1}}, "diagnostics.lipschitz must be at least 0"),
+        ({"diagnostics": {"lipshitz": 1}}, "lipschitz"),
+    ],
+)
+def test_that_unusable_cloning_and_diagnostics_are_named(data, message):
+    with pytest.raises(UserError, match=message):
+        parse_config({"env": "Hopper-v5", **data})

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -7,13 +8,15 @@ from gymnasium import spaces
 
 import envs
 from envs.worlds.pick_and_place import expert
-from reward_models.errors import UserError
 from reward_models.demonstrations import (
     Demonstration,
     read_demonstrations,
+    read_metadata,
+    read_spaces,
     record_demonstration,
     write_demonstrations,
 )
+from reward_models.errors import UserError
 
 pytest.importorskip("h5py")
 
@@ -162,3 +165,75 @@ def test_other_folders_are_refused(tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "data_format": "arrow"}))
     with pytest.raises(UserError, match="'arrow'"):
         read_demonstrations(tmp_path)
+
+
+def test_the_folder_around_the_data_is_a_name_for_it(tmp_path):
+    _write(tmp_path / "ctrl" / "test-v0" / "data", [_demonstration()])
+    around = tmp_path / "ctrl" / "test-v0"
+    _same(read_demonstrations(around)[0], _demonstration())
+    assert read_metadata(around)["dataset_id"] == "ctrl/test-v0"
+    assert read_spaces(around) == (OBSERVATIONS, ACTIONS)
+
+
+def test_minari_finds_it_by_its_name_and_goes_on_with_it(tmp_path, monkeypatch):
+    minari = pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    _write(tmp_path / "ctrl" / "test-v0" / "data", [_demonstration(5, 0), _demonstration(3, 1)])
+    loaded = minari.load_dataset("ctrl/test-v0")
+    assert loaded.total_episodes == 2
+    # Minari changes files in place, which our layout and compression must allow.
+    loaded.storage.update_episode_metadata([{"kind": 1}, {"kind": 2}])
+    assert [e["kind"] for e in loaded.storage.get_episode_metadata([0, 1])] == [1, 2]
+    _same(read_demonstrations(tmp_path / "ctrl" / "test-v0")[1], _demonstration(3, 1))
+
+
+def test_compression_pays(tmp_path):
+    whole = _demonstration(2000)
+    still = {"state": whole.observations["state"], "views": np.zeros((2001, 3, 4, 4, 3), np.uint8)}
+    folder = _write(tmp_path, [replace(whole, observations=still)])
+    stored = (folder / "main_data.hdf5").stat().st_size
+    assert stored < still["views"].nbytes / 2
+
+
+@pytest.mark.parametrize("entry", ["observations", "actions", "infos", "rewards"])
+def test_a_data_set_that_reaches_for_other_files_is_refused(tmp_path, entry):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "secret.hdf5", "w") as file:
+        file["key"] = np.arange(6.0)
+    folder = _write(tmp_path / "data", [_demonstration()])
+    with h5py.File(folder / "main_data.hdf5", "a") as file:
+        del file[f"episode_0/{entry}"]
+        file[f"episode_0/{entry}"] = h5py.ExternalLink(str(tmp_path / "secret.hdf5"), "/key")
+    with pytest.raises(UserError, match=rf"/episode_0/{entry} is a link to .*secret"):
+        read_demonstrations(folder)
+
+
+def test_a_whole_episode_from_elsewhere_is_refused(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    other = _write(tmp_path / "other", [_demonstration()])
+    folder = _write(tmp_path / "data", [_demonstration()])
+    with h5py.File(folder / "main_data.hdf5", "a") as file:
+        del file["episode_0"]
+        file["episode_0"] = h5py.ExternalLink(str(other / "main_data.hdf5"), "/episode_0")
+    with pytest.raises(UserError, match="/episode_0 is a link to"):
+        read_demonstrations(folder)
+
+
+def test_damaged_data_sets_are_named(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    folder = _write(tmp_path, [_demonstration(), _demonstration()])
+    with h5py.File(folder / "main_data.hdf5", "a") as file:
+        group = file["episode_1"]
+        rewards = group["rewards"][:3]
+        del group["rewards"]
+        group["rewards"] = rewards
+    with pytest.raises(UserError, match="Demonstration 1 has 3 rewards and so needs 4"):
+        read_demonstrations(folder)
+    with h5py.File(folder / "main_data.hdf5", "a") as file:
+        del file["episode_1"]
+    with pytest.raises(UserError, match="has no 'episode_1'"):
+        read_demonstrations(folder)
+    path = folder / "metadata.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "total_episodes": "many"}))
+    with pytest.raises(UserError, match="how many episodes"):
+        read_demonstrations(folder)

@@ -71,8 +71,12 @@ class LinearTarget(Encoder):
         axes = len(self.input_space.shape or ())
         lead = inputs.shape[: inputs.ndim - axes]
         rows = inputs.reshape(math.prod(lead), -1)
-        numbers = rows if self.codes is None else self.codes(rows)
-        found = (numbers.to(torch.float32) / self.divisor) @ self.weight
+        if self.codes is None:
+            found = (rows.to(torch.float32) / self.divisor) @ self.weight
+        else:
+            # The product with zeros and ones, without making them.
+            columns = self.codes.columns(rows)
+            found = nn.functional.embedding_bag(columns, self.weight, mode="sum")
         return found.reshape(*lead, self.output_size)
 
     def redraw(self) -> None:

@@ -210,6 +210,10 @@ def test_the_command(plain_settings, tmp_path, capsys):
     assert parse_align(config.as_dict()) == config
     assert main(["resume", str(out), "--quiet"]) == 2
     assert "is finished" in capsys.readouterr().err
+    assert main(["resume", str(out), "--iterations", "5", "--quiet"]) == 0
+    assert "finished: 5 iterations" in capsys.readouterr().out
+    assert main(["resume", str(out), "--budget", "5", "--quiet"]) == 2
+    assert "takes --iterations" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
