@@ -1,6 +1,9 @@
 """Alarms about reward terms during training: signs that a mix does not do what was meant.
 
-Four signs are watched, each over a window of rollouts, so that one odd rollout raises nothing:
+Four signs are watched, each over a window of rollouts, so that one odd rollout raises nothing.
+Rollouts of fewer than 100 environment steps, such as the few transitions between two updates of an
+off-policy learner, are put together until they have as many and count as one: a window of 10 then
+spans at least 1000 steps.
 
 ``dominant``
     One term has more than 90 % of the summed absolute contributions: the others hardly count.
@@ -28,6 +31,7 @@ KINDS = ("dominant", "constant", "sign_flip", "proxy")
 
 _SHARE = 0.9
 _WINDOW = 10
+_STEPS = 100
 # Slopes need more points than shares before noise is told apart from a trend.
 _TREND_WINDOW = 20
 _SIGNIFICANT = 2.0
@@ -62,17 +66,23 @@ class RewardAlarms:
         self.active: tuple[Alarm, ...] = ()
         # Per rollout and term: share, mean, deviation, contribution, weight.
         self._terms: deque[np.ndarray] = deque(maxlen=_WINDOW)
+        # The same of the short rollouts that are being put together, with their steps, and mean
+        # task and shaped return of those in which episodes ended.
+        self._short: list[np.ndarray] = []
+        self._short_steps: list[int] = []
+        self._short_returns: list[tuple[float, float]] = []
         # Per rollout in which episodes ended: their mean task and shaped return.
         self._returns: deque[tuple[float, float]] = deque(maxlen=_TREND_WINDOW)
 
     def update(
-        self, metrics: Mapping[str, float], returns: tuple[float, float] | None
+        self, metrics: Mapping[str, float], returns: tuple[float, float] | None, *, steps: int
     ) -> list[Alarm]:
         """Take the numbers of a rollout.
 
         Args:
             metrics: of `reward_models.mix.column_metrics`, by ``<term>/<number>``.
             returns: mean task and shaped return of the episodes that ended in it, if any did.
+            steps: environment steps in it, over all columns.
 
         Returns:
             The alarms that were not active before.
@@ -82,9 +92,17 @@ class RewardAlarms:
             [metrics.get(f"{name}/{key}", missing) for key, missing in keys.items()]
             for name in self.names
         ]
-        self._terms.append(np.array(row))
+        self._short.append(np.array(row))
+        self._short_steps.append(steps)
         if returns is not None:
-            self._returns.append(returns)
+            self._short_returns.append(returns)
+        if sum(self._short_steps) < _STEPS:
+            return []
+        self._terms.append(_together(np.stack(self._short), np.array(self._short_steps)))
+        if self._short_returns:
+            task, shaped = np.mean(self._short_returns, axis=0)
+            self._returns.append((float(task), float(shaped)))
+        self._short, self._short_steps, self._short_returns = [], [], []
         before = {(alarm.kind, alarm.term) for alarm in self.active}
         self.active = (*self._of_terms(), *self._of_returns())
         return [alarm for alarm in self.active if (alarm.kind, alarm.term) not in before]
@@ -148,15 +166,45 @@ class RewardAlarms:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the windows as arrays."""
-        terms = np.stack(self._terms) if self._terms else np.zeros((0, len(self.names), 4))
-        return {"terms": terms, "returns": np.array(self._returns).reshape(-1, 2)}
+        return {
+            "terms": self._stacked(self._terms),
+            "returns": np.array(self._returns).reshape(-1, 2),
+            "short": self._stacked(self._short),
+            "short_steps": list(self._short_steps),
+            "short_returns": np.array(self._short_returns).reshape(-1, 2),
+        }
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         """Continue from a snapshot."""
         self._terms = deque(np.array(tree["terms"]), maxlen=_WINDOW)
-        pairs = [(float(task), float(shaped)) for task, shaped in np.array(tree["returns"])]
-        self._returns = deque(pairs, maxlen=_TREND_WINDOW)
+        self._returns = deque(_pairs(tree["returns"]), maxlen=_TREND_WINDOW)
+        # Checkpoints of earlier versions have nothing put together.
+        self._short = list(np.array(tree.get("short", [])))
+        self._short_steps = [int(steps) for steps in tree.get("short_steps", [])]
+        self._short_returns = _pairs(tree.get("short_returns", []))
         self.active = (*self._of_terms(), *self._of_returns())
+
+    def _stacked(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+        return np.stack(rows) if rows else np.zeros((0, len(self.names), 5))
+
+
+def _pairs(rows: Any) -> list[tuple[float, float]]:
+    return [(float(task), float(shaped)) for task, shaped in np.array(rows)]
+
+
+def _together(rows: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return the numbers ``[terms, 5]`` of rollouts ``[n, terms, 5]`` as those of one.
+
+    The deviation is only asked whether it is 0: it is not where a mean differs from another.
+    """
+    if len(rows) == 1:
+        return rows[0]
+    one = np.average(rows, axis=0, weights=steps)
+    means, deviations = rows[..., 1], rows[..., 2]
+    one[:, 2] = deviations.max(axis=0) + np.ptp(means, axis=0)
+    # Free of rounding where all are equal.
+    one[:, 1] = np.where(np.ptp(means, axis=0) == 0, means[0], one[:, 1])
+    return one
 
 
 def _trend(values: np.ndarray) -> float:

@@ -28,23 +28,25 @@ from ctrl.sb3.vec_env import make_vec_env
 from reward_models.base import RewardModel
 from reward_models.errors import UnknownNameError, UserError
 from reward_models.mix import RewardMix, Term
-from reward_models.registry import build_reward, is_own_code
+from reward_models.registry import build_reward
 from reward_models.scale import Scale
 
 Terms = Mapping[str, Term | RewardModel | Callable[..., Any]]
 
-_ACTIVATIONS = {
+ACTIVATIONS = {
     "tanh": torch.nn.Tanh,
     "relu": torch.nn.ReLU,
     "elu": torch.nn.ELU,
     "gelu": torch.nn.GELU,
     "silu": torch.nn.SiLU,
 }
-_FEATURES = {
+"""Activation functions that a configuration can name."""
+FEATURES = {
     "nethack": NetHackFeatures,
     "combined": CombinedExtractor,
     "chosen_keys": ChosenKeys,
 }
+"""Features extractors that a configuration can name."""
 _POLICIES = {"controller": ControllerPolicy}
 _REPLAY_BUFFERS = {"her": "HerReplayBuffer"}
 
@@ -56,15 +58,6 @@ OWN_OBJECT = "python:"
 def python_objects(config: TrainConfig) -> list[str]:
     """Return the names of the terms that were given as Python objects."""
     return [name for name, term in config.reward.items() if term.use.startswith(OWN_OBJECT)]
-
-
-def own_code(config: TrainConfig) -> list[str]:
-    """Return what in a configuration would run code that ctrl does not ship."""
-    found = [f"env {config.env.id}"] if ":" in config.env.id else []
-    for name, term in config.reward.items():
-        named = [term.use, term.gate or "", str(term.options.get("function", ""))]
-        found += [f"reward {name}: {use}" for use in named if is_own_code(use)]
-    return found
 
 
 def build_env(config: EnvConfig, *, n_envs: int, seed: int) -> VecEnv:
@@ -229,14 +222,14 @@ def policy_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     policy = dict(settings)
     activation = policy.get("activation_fn")
     if isinstance(activation, str):
-        if activation not in _ACTIVATIONS:
-            raise UnknownNameError("activation function", activation, _ACTIVATIONS)
-        policy["activation_fn"] = _ACTIVATIONS[activation]
+        if activation not in ACTIVATIONS:
+            raise UnknownNameError("activation function", activation, ACTIVATIONS)
+        policy["activation_fn"] = ACTIVATIONS[activation]
     features = policy.pop("features_extractor", None)
     if features is not None:
-        if features not in _FEATURES:
-            raise UnknownNameError("features extractor", str(features), _FEATURES)
-        policy["features_extractor_class"] = _FEATURES[features]
+        if features not in FEATURES:
+            raise UnknownNameError("features extractor", str(features), FEATURES)
+        policy["features_extractor_class"] = FEATURES[features]
     return policy
 
 

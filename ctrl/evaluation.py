@@ -11,17 +11,11 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from ctrl.build import (
-    acting_config,
-    alone,
-    build_env,
-    build_model,
-    own_code,
-    python_objects,
-)
+from ctrl.build import acting_config, alone, build_env, build_model, python_objects
 from ctrl.checkpoint import load_tree
 from ctrl.config import TrainConfig
 from ctrl.opponents import without_opponent
+from ctrl.own_code import own_code
 from ctrl.run_folder import RunFolder
 from ctrl.sb3.state import restore_policy
 from ctrl.statistics import bootstrap_interval

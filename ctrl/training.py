@@ -25,6 +25,8 @@ from ctrl.imitation.cloning import BehaviourCloning
 from ctrl.imitation.lipschitz import check_measurable
 from ctrl.interruption import stop_on_interrupt
 from ctrl.opponents import absolute_opponent
+from ctrl.own_code import absolute_term
+from ctrl.plain_settings import check_plain
 from ctrl.run_folder import RunFolder
 from ctrl.sb3.callbacks import (
     Checkpoints,
@@ -41,7 +43,6 @@ from envs import whole_columns
 from reward_models.base import RewardModel
 from reward_models.errors import RewardError, UserError
 from reward_models.mix import Term
-from reward_models.registry import absolute_use
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ def train(
         given = {key: value for key, value in data.items() if value is not None}
         config = parse_config(with_elite_defaults(given))
     config = complete(config)
+    check_plain(config)
     model = _prepared(config, terms)
     elite = None if config.start_from is None else load_elite(config.start_from)
     if elite is not None:
@@ -201,7 +203,7 @@ def complete(config: TrainConfig) -> TrainConfig:
         ),
         algo=replace(config.algo, options={**algorithm.options, **config.algo.options}),
         # A run can be resumed from another folder than the one its reward file was named from.
-        reward={name: replace(t, use=absolute_use(t.use)) for name, t in terms.items()},
+        reward={name: absolute_term(t) for name, t in terms.items()},
         checkpoints=replace(
             config.checkpoints, every=max(1, config.steps // 10) if every is None else every
         ),

@@ -36,11 +36,12 @@ def check_measurable(model: BaseAlgorithm) -> None:
     parts = list(space.spaces.values()) if isinstance(space, spaces.Dict) else [space]
     if not all(isinstance(part, spaces.Box) for part in parts):
         raise UserError(f"The observations {space} are choices without a gradient. {cure}")
-    known = isinstance(model, OnPolicyAlgorithm | SAC | TQC | TD3 | DDPG | DQN)
     if isinstance(model, RecurrentPPO):
         raise UserError(f"{name} values whole histories, not single observations. {cure}")
-    if not known or not isinstance(model.policy, torch.nn.Module):
-        raise UserError(f"{name} has no networks of torch that could be differentiated. {cure}")
+    if not isinstance(model, OnPolicyAlgorithm | SAC | TQC | TD3 | DDPG | DQN) and not _in_jax(
+        model
+    ):
+        raise UserError(f"It is not known by which networks {name} values and acts. {cure}")
     critic = getattr(model.policy, "critic", None)
     if getattr(critic, "share_features_extractor", False):
         raise UserError(
@@ -70,23 +71,14 @@ def learner_steepness(
         with respect to observation and action, mean over its networks (SAC, TQC, TD3, DDPG), of
         ``Q(., a)`` with respect to the observation (DQN), or of the value (on-policy). ``actor``,
         the mean norm of the Jacobian of the deterministic action with respect to the observation,
-        where actions are continuous. Empty without data.
+        where actions are continuous. Empty without data. The learners of SBX are measured alike.
     """
     drawn = _drawn(model, samples, generator)
     if drawn is None:
         return {}
-    observation, action = drawn
-    norms = [
-        gradient_norms(function, inputs)
-        for function, inputs in _critics(model, _tensors(model, observation), action)
-    ]
-    critic = torch.stack(norms)
+    critic, actor = (_sbx_norms if _in_jax(model) else _torch_norms)(model, *drawn)
     found = {"critic": float(critic.mean()), "critic_max": float(critic.max())}
-    actor = _actor(model)
-    if actor is not None:
-        seen = _tensors(model, observation)
-        found["actor"] = float(jacobian_norms(actor, seen).mean())
-    return found
+    return found if actor is None else {**found, "actor": float(actor.mean())}
 
 
 def gradient_norms(function: Callable[[Inputs], Tensor], inputs: Inputs) -> Tensor:
@@ -153,6 +145,34 @@ def _drawn(
         normaliser = model.get_vec_normalize_env()
         seen = seen if normaliser is None else normaliser.normalize_obs(seen)
     return seen, buffer.actions[places]
+
+
+def _in_jax(model: BaseAlgorithm) -> bool:
+    # The learners' package imports this module.
+    from ctrl.sb3.sbx import is_sbx
+
+    return is_sbx(type(model))
+
+
+def _sbx_norms(
+    model: BaseAlgorithm, observation: Any, action: np.ndarray
+) -> tuple[Any, Any | None]:
+    from ctrl.imitation.lipschitz_sbx import sbx_norms
+
+    return sbx_norms(model, observation, action)
+
+
+def _torch_norms(
+    model: BaseAlgorithm, observation: Any, action: np.ndarray
+) -> tuple[Any, Any | None]:
+    """Return the norms of the critics' gradients ``[K, N]`` and of the actor's Jacobian ``[N]``."""
+    norms = [
+        gradient_norms(function, inputs)
+        for function, inputs in _critics(model, _tensors(model, observation), action)
+    ]
+    actor = _actor(model)
+    seen = _tensors(model, observation)
+    return torch.stack(norms), None if actor is None else jacobian_norms(actor, seen)
 
 
 def _tensors(model: BaseAlgorithm, observation: Any) -> Inputs:

@@ -82,7 +82,7 @@ class Books:
             )
         ended = self._book(rollout, mixed)
         columns = column_metrics(mixed, rollout.mask)
-        self.raised += self.alarms.update(columns, ended)
+        self.raised += self.alarms.update(columns, ended, steps=int(rollout.mask.sum()))
         self.metrics = {
             **{f"reward/{key}": value for key, value in columns.items()},
             **{f"reward/{key}": value for key, value in learned.items()},

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ctrl.checkpoint import load_tree, newest_checkpoint, prune_checkpoints, save_tree
 from ctrl.config import TASK, TermConfig, TrainConfig, read_config
 from ctrl.interruption import stop_on_interrupt
+from ctrl.own_code import absolute_term
 from ctrl.run_folder import RunFolder
 from ctrl.search.config import SearchConfig, parse_search
 from ctrl.search.episodes import Episodes
@@ -27,7 +28,6 @@ from ctrl.search.methods import make_method, plan
 from ctrl.search.metrics import SearchMetrics
 from ctrl.search.worlds import area_count, place_bounds
 from reward_models.errors import UserError
-from reward_models.registry import absolute_use
 
 _ARCHIVE_ROWS = 100
 """Rows of a whole search that say how much the archives alone cover."""
@@ -154,7 +154,7 @@ def complete(config: SearchConfig) -> SearchConfig:
         samples=chosen.samples,
         bounds=place_bounds(config.env, config.bounds),
         areas=area_count(config.env, config.areas),
-        reward={name: replace(t, use=absolute_use(t.use)) for name, t in terms.items()},
+        reward={name: absolute_term(t) for name, t in terms.items()},
         checkpoints=replace(
             config.checkpoints, every=max(1, config.budget // 20) if every is None else every
         ),

@@ -7,6 +7,7 @@ task's own reward, 1 at the goal, with and without shaping.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
+
+# Before MuJoCo is imported, which chooses its renderer then.
+os.environ.setdefault("MUJOCO_GL", "egl")
 
 import ctrl
 import envs
@@ -77,7 +81,7 @@ class MazeViews(gymnasium.Env):
     def close(self) -> None:
         """Close the renderers."""
         if self.cameras is not None:
-            self.cameras.renderer.close()
+            self.cameras.close()
         self.maze.close()
 
     def _observed(self, state: np.ndarray) -> dict[str, np.ndarray]:
@@ -139,7 +143,9 @@ def policy(settings: dict[str, Any], seed: int) -> dict[str, Any]:
 def hop_model(settings: dict[str, Any], seed: int) -> HopModel:
     """Train a hop model on every second frame of demonstrations of the scripted expert."""
     shown, looks = demonstrations(settings, seed), settings["input"]
-    space = MazeViews(cameras=looks == "views").observation_space[looks]
+    env = MazeViews(cameras=looks == "views")
+    space = env.observation_space[looks]
+    env.close()
     views = VIEWS if looks == "views" else None
     model = HopModel(observation_space=space, views=views, latent_size=32, seed=seed)
     jitter = 0.0 if looks == "views" else settings["jitter"]

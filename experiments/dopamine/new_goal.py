@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections import deque
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
+
+# Before MuJoCo is imported, which chooses its renderer then.
+os.environ.setdefault("MUJOCO_GL", "egl")
 
 import envs
 from reward_models.progress import HopModel, HopTraining, ProgressReward, value_order_correlation
@@ -96,6 +100,12 @@ class Recorder:
             if frames is not None:
                 return frames
 
+    def close(self) -> None:
+        """Close the maze and its renderer."""
+        if self.cameras is not None:
+            self.cameras.close()
+        self.env.close()
+
     def _drive(self, start: Any, goal: Any, noise: float) -> np.ndarray | None:
         places = [self.maze.cell_rowcol_to_xy(np.array(c)) for c in way(self.walls, start, goal)]
         driver = Driver(np.array(places), noise, self.random)
@@ -128,7 +138,7 @@ def recorded(pictures: bool, each: int, held_out: int, seed: int) -> tuple[Any, 
     known = [record(goal, 0.3) for goal in GOALS for _ in range(each)]
     shown = record(new, 0.0)
     tests = [record(new, 0.5) for _ in range(held_out)]
-    record.env.close()
+    record.close()
     return known, shown, tests
 
 

@@ -73,6 +73,10 @@ class Cameras:
             views.append(self.renderer.render().copy())
         return np.stack(views)
 
+    def close(self) -> None:
+        """Give back the renderer, which must not outlive the interpreter's other modules."""
+        self.renderer.close()
+
 
 class Recorder:
     """Acts like an expert and takes pictures at every tenth step."""
@@ -104,6 +108,8 @@ def demonstrations(count: int, noise: float, seed: int, pictures: bool) -> list[
         if episode.terminations[-1]:
             states = episode.observations[:-1:STRIDE].astype(np.float32)
             found.append(np.stack(recorder.frames) if pictures else states)
+    if cameras is not None:
+        cameras.close()
     env.close()
     return found
 

@@ -73,8 +73,8 @@ class Pessimistic(RewardModel):
         seed: of the forward model and of a model by name.
 
     Raises:
-        UserError: a number out of its range, spaces that are missing, code of one's own by name,
-            or ``own`` around a model whose values depend on more than their own transition.
+        UserError: a number out of its range, spaces that are missing, or
+            ``own`` around a model whose values depend on more than their own transition.
         UnknownNameError: no such kappa or reward.
     """
 
@@ -201,18 +201,12 @@ def _named(
     gamma: float | None,
     seed: int,
 ) -> RewardModel:
-    from reward_models.registry import build_reward, is_own_code
+    from reward_models.registry import build_reward
 
     options = {"use": model} if isinstance(model, str) else dict(model)
     use = options.pop("use", None)
     if not isinstance(use, str):
         raise UserError(f"model must say what to use, as in {{use: gail, ...}}, got {model!r}.")
-    # What runs code of one's own is announced before a configuration is loaded; nested it is not.
-    if is_own_code(use) or "function" in options:
-        raise UserError(
-            f"model: {use!r} names code outside of the listed rewards; wrap it in Python instead: "
-            "Pessimistic(model=...)."
-        )
     return build_reward(
         use, observation_space=observation_space, action_space=action_space,
         gamma=0.99 if gamma is None else gamma, seed=seed, options=options,

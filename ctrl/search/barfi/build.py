@@ -7,6 +7,7 @@ from dataclasses import replace
 import envs
 from ctrl.build import Terms, build_env, build_mix
 from ctrl.config import TASK, TermConfig, TrainConfig
+from ctrl.own_code import absolute_term
 from ctrl.sb3.recorder import Recorder
 from ctrl.search.barfi.config import AlignConfig
 from ctrl.search.barfi.discount import LearnedDiscount
@@ -18,7 +19,6 @@ from ctrl.search.barfi.regulariser import Regulariser
 from reward_models.blend.coefficients import BlendCoefficients
 from reward_models.blend.features import make_features
 from reward_models.errors import UserError
-from reward_models.registry import absolute_use
 
 
 def complete(config: AlignConfig) -> AlignConfig:
@@ -31,7 +31,7 @@ def complete(config: AlignConfig) -> AlignConfig:
     every, horizon = config.checkpoints.every, config.schedule.horizon
     return replace(
         config,
-        reward={name: replace(t, use=absolute_use(t.use)) for name, t in terms.items()},
+        reward={name: absolute_term(t) for name, t in terms.items()},
         schedule=replace(config.schedule, horizon=horizon or _time_limit(config)),
         checkpoints=replace(
             config.checkpoints,

@@ -20,7 +20,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ctrl.sb3.algorithms import find_algorithm
+from ctrl.sb3.algorithms import ALGORITHMS, find_algorithm
 from ctrl.sb3.nethack_features import NetHackFeatures
 from ctrl.search.genomes.base import Actor, GenomeKind
 from reward_models.errors import UserError
@@ -37,6 +37,7 @@ _ACTIONS = {
     **dict.fromkeys(("sac", "tqc", "td3", "ddpg"), spaces.Box), "dqn": spaces.Discrete
 }  # fmt: skip
 _NOT_ACTING = ("log_std",)
+_JAX = "sbx_"
 _ELEMENTWISE = nn.Tanh | nn.ReLU | nn.ELU | nn.GELU | nn.SiLU
 
 
@@ -320,6 +321,10 @@ def _make_policy(
     from ctrl.build import policy_settings
 
     entry = find_algorithm(algo)
+    if algo.startswith(_JAX):
+        twin = algo.removeprefix(_JAX)
+        cure = twin if twin in ALGORITHMS else "sac"
+        raise UserError(f"A genome is the parameters of a policy of torch; take {cure}.")
     kind: Any = entry.load()
     needed = _ACTIONS.get(algo)
     if needed is not None and not isinstance(action_space, needed):

@@ -19,6 +19,12 @@ LEARNERS = {
     "a2c": {"n_steps": 16},
     "trpo": {"n_steps": 16, "batch_size": 16},
     "recurrent_ppo": {"n_steps": 16, "batch_size": 16},
+    "sbx_sac": {"policy_kwargs": SMALL},
+    "sbx_tqc": {"policy_kwargs": SMALL},
+    "sbx_td3": {"policy_kwargs": SMALL},
+    "sbx_crossq": {"policy_kwargs": SMALL},
+    "sbx_dqn": {"policy_kwargs": SMALL},
+    "sbx_ppo": {"n_steps": 16, "batch_size": 16},
 }
 # The expert of the point mass: a = clip(-3 p - 3 v).
 GAIN = np.array([[-3.0, 0, -3, 0], [0, -3, 0, -3]])

@@ -151,13 +151,24 @@ def test_it_keeps_the_contract(make_rollout, kappa):
     "options",
     [{"kappa": 0.0}, {"kappa": 1.1}, {"kappa": -0.5}, {"floor": 1.0}, {"target": 0.0},
      {"kappa": "forward"}, {"model": {"latent_size": 8}, **SPACES}, {"model": "rnd"},
-     {"model": "mine.py:reward", **SPACES},
-     {"model": {"use": "potential", "function": "mine.py:phi"}, **SPACES},
+     {"model": "missing.py:reward", **SPACES},
+     {"model": {"use": "potential", "function": "missing.py:phi"}, **SPACES},
      {"model": E3B(**SPACES)}],
 )  # fmt: skip
 def test_settings_that_cannot_work_are_refused(options):
     with pytest.raises(UserError):
         Pessimistic(**{"model": _steep, **options})
+
+
+@pytest.mark.parametrize("named", ["steep", {"use": "steep"}])
+def test_code_of_ones_own_is_preconditioned_by_name(named, tmp_path, make_rollout):
+    file = tmp_path / "mine.py"
+    file.write_text("def steep(observation):\n    return 100 + 5 * observation[..., 0]\n")
+    use = f"{file}:steep"
+    model = Pessimistic(model=use if named == "steep" else {"use": use}, **SPACES)
+    rollout = make_rollout()
+    expected = Pessimistic(model=lambda observation: 100 + 5 * observation[..., 0], **SPACES)
+    torch.testing.assert_close(model(rollout)[0], expected(rollout)[0])
 
 
 @pytest.mark.parametrize("options", [{"kappa": "self"}, {"model": "rmd", **SPACES}])

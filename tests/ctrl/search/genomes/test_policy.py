@@ -120,6 +120,14 @@ def test_making_one_draws_nothing_from_the_global_generator():
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.parametrize(
+    ("algo", "cure"), [("sbx_sac", "sac"), ("sbx_ppo", "ppo"), ("sbx_crossq", "sac")]
+)
+def test_learners_in_jax_are_refused_with_their_twin(algo, cure):
+    with pytest.raises(UserError, match=f"a policy of torch; take {cure}"):
+        PolicyGenome(SEEN, BOX, algo=algo)
+
+
 def test_another_architecture_a_recurrent_policy_and_wrong_spaces_are_refused():
     kind = PolicyGenome(SEEN, BOX, policy_kwargs=SMALL)
     other = PolicyGenome(SEEN, BOX, policy_kwargs={"net_arch": [8]}).policy
