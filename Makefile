@@ -37,9 +37,11 @@ demo: $(INSTALLED) ## PPO on a sparse MuJoCo task, with and without a shaping te
 
 test: $(INSTALLED_DEV) ## run the test suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m 'jax and not bar'
 
 bars: $(INSTALLED_DEV) ## run the slower learning checks
-	$(BIN)/python -m pytest -m bar
+	$(BIN)/python -m pytest -m 'bar and not jax'
+	$(BIN)/python -m pytest -m 'bar and jax'
 
 lint: $(INSTALLED_DEV) ## style
 	$(BIN)/ruff check .

@@ -10,10 +10,13 @@ import ctrl
 from ctrl.imitation.lipschitz import check_measurable, learner_steepness
 from ctrl.imitation.lipschitz_sbx import sbx_norms
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("sbx") is None or importlib.util.find_spec("jax") is None,
-    reason="SBX is not installed: pip install 'ctrl[sbx]'",
-)
+pytestmark = [
+    pytest.mark.jax,
+    pytest.mark.skipif(
+        importlib.util.find_spec("sbx") is None or importlib.util.find_spec("jax") is None,
+        reason="SBX is not installed: pip install 'ctrl[sbx]'",
+    ),
+]
 # JAX compiles every learner for seconds; the learners that share SAC's code are slow checks.
 slow = pytest.mark.bar
 

@@ -37,6 +37,7 @@ OFF_POLICY = {"learning_starts": 30, "batch_size": 16, "buffer_size": 500}
 ON_POLICY = {"n_steps": 32, "batch_size": 32, "n_epochs": 1}
 SMALL = {"net_arch": [8]}
 
+pytestmark = pytest.mark.jax
 needs_sbx = pytest.mark.skipif(
     importlib.util.find_spec("sbx") is None or importlib.util.find_spec("jax") is None,
     reason="SBX is not installed: pip install 'ctrl[sbx]'",

@@ -26,7 +26,7 @@ def test_experts_run_to_the_time_limit(folder):
         assert np.abs(each.actions).max() <= 1.0
 
 
-@pytest.mark.parametrize("method", ["penalty", "cloning"])
+@pytest.mark.parametrize("method", [pytest.param("penalty", marks=pytest.mark.jax), "cloning"])
 def test_methods_run(method, monkeypatch):
     if method == "penalty":
         pytest.importorskip("sbx")
