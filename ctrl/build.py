@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 import envs
 from ctrl.config import EnvConfig, TrainConfig
+from ctrl.objectives.registry import build_objective
 from ctrl.sb3.algorithms import find_algorithm, is_on_policy, option_names
 from ctrl.sb3.chosen_keys import ChosenKeys
 from ctrl.sb3.controller_policy import ControllerPolicy
@@ -98,17 +99,18 @@ def alone(config: EnvConfig) -> EnvConfig:
     return replace(config, backend="threads") if envs.is_self_play(config.id) else config
 
 
-def _check_quantities(config: TrainConfig, mix: RewardMix) -> None:
+def _check_quantities(config: TrainConfig, requires: frozenset[str]) -> None:
     """Step an environment of its own once to see that what rewards ask of ``info`` is there.
 
     Raises:
         UnknownNameError: a quantity that the environment does not report, with the nearest one.
     """
-    if not any(key.startswith("state.") for key in mix.requires):
+    quantities = frozenset(key for key in requires if key.startswith("state."))
+    if not quantities:
         return
     probe = Recorder(
         build_env(replace(alone(config.env), threads=1), n_envs=1, seed=config.seed),
-        requires=frozenset(key for key in mix.requires if key.startswith("state.")),
+        requires=quantities,
     )
     probe.reset()
     probe.begin(1)
@@ -177,7 +179,8 @@ def build_model(
     gamma = float(options.get("gamma", inspect.signature(kind).parameters["gamma"].default))
     env = build_env(config.env, n_envs=columns, seed=config.seed)
     mix = build_mix(config, env=env, gamma=gamma, terms=terms)
-    _check_quantities(config, mix)
+    objective = build_objective(config.objective, seed=config.seed)
+    _check_quantities(config, mix.requires | objective.requires)
     if NetHackFeatures.reads(env.observation_space):
         options["policy_kwargs"] = policy = dict(options.get("policy_kwargs") or {})
         chosen = policy.setdefault("features_extractor_class", NetHackFeatures)
@@ -190,7 +193,7 @@ def build_model(
         env = VecNormalize(env, norm_reward=False, gamma=gamma)
     try:
         return make_model(
-            config.algo.name, env, mix=mix, seed=config.seed,
+            config.algo.name, env, mix=mix, seed=config.seed, objective=objective,
             update_every=config.algo.update_every, device=config.device, **options,
         )  # fmt: skip
     except (AssertionError, TypeError, ValueError, NotImplementedError) as error:

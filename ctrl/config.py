@@ -71,6 +71,21 @@ class TermConfig:
 
 
 @dataclass(frozen=True)
+class PartConfig:
+    """One part of the objective: an advantage shaper or a loss term.
+
+    Attributes:
+        use: a listed part, ``file.py:Class`` or ``package.module:Class``.
+        weight: multiplies a loss term; shapers have none.
+        options: keyword arguments of the class.
+    """
+
+    use: str
+    weight: float = 1.0
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class EvaluationConfig:
     """Evaluation by the task reward during training.
 
@@ -146,6 +161,7 @@ class TrainConfig:
         env: the environment.
         algo: the learner.
         reward: terms by name; ``task``, the environment's own reward, has weight 1 unless given.
+        objective: advantage shapers and loss terms by name, in this order.
         steps: environment steps over all columns; 0 with behaviour cloning alone.
         seed: of everything that is random.
         start_from: folder of an elite of ``ctrl search`` whose policy training starts from.
@@ -162,6 +178,7 @@ class TrainConfig:
     env: EnvConfig
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     reward: dict[str, TermConfig] = field(default_factory=dict)
+    objective: dict[str, PartConfig] = field(default_factory=dict)
     steps: int = 100_000
     seed: int = 0
     start_from: str | None = None
@@ -184,7 +201,8 @@ class TrainConfig:
         plain = asdict(self)
         for part in ("env", "algo"):
             plain[part] = flat_options(plain[part])
-        plain["reward"] = {name: flat_options(term) for name, term in plain["reward"].items()}
+        for part in ("reward", "objective"):
+            plain[part] = {name: flat_options(each) for name, each in plain[part].items()}
         return plain
 
     def to_yaml(self) -> str:
@@ -271,6 +289,10 @@ def parse_config(data: Mapping[str, Any]) -> TrainConfig:
             name: build_part(TermConfig, f"reward.{name}", term, open_options=True)
             for name, term in reward.items()
         },
+        objective={
+            name: build_part(PartConfig, f"objective.{name}", part, open_options=True)
+            for name, part in data.get("objective", {}).items()
+        },
         evaluation=build_part(EvaluationConfig, "evaluation", data.get("evaluation", {})),
         checkpoints=build_part(CheckpointConfig, "checkpoints", data.get("checkpoints", {})),
         behaviour_cloning=None
@@ -352,6 +374,9 @@ def widened(data: Mapping[str, Any]) -> dict[str, Any]:
     for part in ("env", "algo", "evaluation", "checkpoints", "behaviour_cloning", "diagnostics"):
         if part in wide:
             wide[part] = dict(as_mapping(part, wide[part]))
+    if "objective" in wide:
+        parts = as_mapping("objective", wide["objective"] or {})
+        wide["objective"] = {str(name): _wide_part(str(name), part) for name, part in parts.items()}
     if "reward" in wide:
         terms = as_mapping("reward", wide["reward"] or {})
         wide["reward"] = {str(name): _wide_term(str(name), term) for name, term in terms.items()}
@@ -370,6 +395,13 @@ def _wide_term(name: str, term: Any) -> dict[str, Any]:
     if "weight" in wide:
         wide["weight"] = number(wide["weight"])
     return wide
+
+
+def _wide_part(name: str, part: Any) -> dict[str, Any]:
+    if part is None:
+        part = {}
+    wide = dict(part) if isinstance(part, Mapping) else {"weight": number(part)}
+    return {"use": name, **wide}
 
 
 def build_part(

@@ -19,6 +19,9 @@ def own_code(config: TrainConfig) -> list[str]:
     for name, term in config.reward.items():
         settings = {"use": term.use, "gate": term.gate, **term.options}
         found += [f"reward {name}: {use}" for use in _named_code(settings)]
+    for name, part in config.objective.items():
+        settings = {"use": part.use, **part.options}
+        found += [f"objective {name}: {use}" for use in _named_code(settings)]
     return found
 
 

@@ -24,6 +24,7 @@ from ctrl.finetune import starting_from, with_elite_defaults, write_elite
 from ctrl.imitation.cloning import BehaviourCloning
 from ctrl.imitation.lipschitz import check_measurable
 from ctrl.interruption import stop_on_interrupt
+from ctrl.objectives.objective import ObjectiveError
 from ctrl.opponents import absolute_opponent
 from ctrl.own_code import absolute_term
 from ctrl.plain_settings import check_plain
@@ -43,6 +44,7 @@ from envs import whole_columns
 from reward_models.base import RewardModel
 from reward_models.errors import RewardError, UserError
 from reward_models.mix import Term
+from reward_models.registry import absolute_use
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,10 @@ def complete(config: TrainConfig) -> TrainConfig:
         algo=replace(config.algo, options={**algorithm.options, **config.algo.options}),
         # A run can be resumed from another folder than the one its reward file was named from.
         reward={name: absolute_term(t) for name, t in terms.items()},
+        objective={
+            name: replace(part, use=absolute_use(part.use))
+            for name, part in config.objective.items()
+        },
         checkpoints=replace(
             config.checkpoints, every=max(1, config.steps // 10) if every is None else every
         ),
@@ -284,6 +290,11 @@ def _run(
             save_tree(policy_state(model), folder.final, arrays_file=POLICY)
             # While the environments are open: worker processes take their state with them.
             checkpoints.save_now()
+    except ObjectiveError as error:
+        kept = checkpoints.save_now()
+        raise ObjectiveError(
+            error.part, f"{error.message} The last good state is kept in {kept}."
+        ) from error
     except RewardError as error:
         kept = checkpoints.save_now()
         raise RewardError(

@@ -157,8 +157,22 @@ def load_reward(use: str) -> Any:
         if use not in REWARDS:
             raise UnknownNameError("reward", use, REWARDS)
         return _attribute(use, *REWARDS[use].path.split(":"))
+    return load_attribute(use)
+
+
+def load_attribute(use: str, *, what: str = "Reward") -> Any:
+    """Return what ``file.py:name`` or ``package.module:name`` stands for; loading runs the file.
+
+    Args:
+        use: the text.
+        what: what it should name, for errors.
+
+    Raises:
+        UnknownNameError: no such name in the file or module.
+        UserError: no such file or module, or it fails while it is loaded.
+    """
     place, _, name = use.rpartition(":")
-    return _attribute(use, place, name)
+    return _attribute(use, place, name, what)
 
 
 def build_reward(
@@ -241,15 +255,15 @@ def _check_options(use: str, options: Mapping[str, Any], valid: Any) -> None:
             raise UnknownNameError(f"option of reward {use!r}", key, known)
 
 
-def _attribute(use: str, place: str, name: str) -> Any:
-    module = _module(use, place)
+def _attribute(use: str, place: str, name: str, what: str = "Reward") -> Any:
+    module = _module(f"{what} {use!r}", place)
     if not hasattr(module, name):
         public = [key for key in vars(module) if not key.startswith("_")]
         raise UnknownNameError(f"name in {place}", name, public)
     return getattr(module, name)
 
 
-def _module(use: str, place: str) -> Any:
+def _module(what: str, place: str) -> Any:
     try:
         if not place.endswith(".py"):
             return importlib.import_module(place)
@@ -259,15 +273,15 @@ def _module(use: str, place: str) -> Any:
             others = [file.name for file in folder.glob("*.py")] if folder.is_dir() else []
             nearest = nearest_name(path.name, others)
             hint = f" Did you mean {nearest!r}?" if nearest else ""
-            raise UserError(f"Reward {use!r}: there is no file {path}.{hint}")
+            raise UserError(f"{what}: there is no file {path}.{hint}")
         return _file_module(path)
     except (UserError, KeyboardInterrupt):
         raise
     except ModuleNotFoundError as error:
-        raise UserError(f"Reward {use!r}: there is no module {error.name!r}.") from error
+        raise UserError(f"{what}: there is no module {error.name!r}.") from error
     except Exception as error:
         where = f"{type(error).__name__}: {error}"
-        raise UserError(f"Reward {use!r}: {place} fails while it is loaded: {where}") from error
+        raise UserError(f"{what}: {place} fails while it is loaded: {where}") from error
 
 
 def _file_module(path: Path) -> Any:

@@ -281,6 +281,25 @@ class Rollout:
         continued = torch.zeros(flat.batch_size[1], dtype=torch.bool, device=self.device)
         return Rollout._wrap(flat, continued)
 
+    def take(self, time: Int[Tensor, " N"], column: Int[Tensor, " N"]) -> Rollout:
+        """Return single steps, in this order, as a rollout ``[1, N]``.
+
+        Args:
+            time: index into ``T`` of each.
+            column: index into ``B`` of each.
+        """
+        flat = self.data[time, column].unsqueeze(0)
+        continued = torch.zeros(flat.batch_size[1], dtype=torch.bool, device=self.device)
+        return Rollout._wrap(flat, continued)
+
+    def columns(self, chosen: Tensor) -> Rollout:
+        """Return some of the columns, ``[T, N]``.
+
+        Args:
+            chosen: indices, or a bool mask ``[B]``.
+        """
+        return Rollout._wrap(self.data[:, chosen], self.continued[chosen])
+
     def discounted_sum(
         self,
         values: Float[Tensor, "T B"],

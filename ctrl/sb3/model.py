@@ -15,8 +15,10 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecNormalize
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
+from ctrl.objectives.objective import Objective
 from ctrl.sb3.algorithms import find_algorithm, is_on_policy, option_names
 from ctrl.sb3.books import Books
+from ctrl.sb3.objective_hooks import give_objective, with_hooks
 from ctrl.sb3.recorder import Recorder
 from ctrl.sb3.replay_buffer import (
     RewardedDictReplayBuffer,
@@ -47,6 +49,7 @@ def make_model(
     policy: str | type | None = None,
     seed: int | None = None,
     update_every: int = 256,
+    objective: Objective | None = None,
     **options: Any,
 ) -> BaseAlgorithm:
     """Build an SB3 learner whose rewards come from a mix.
@@ -63,6 +66,7 @@ def make_model(
         policy: policy name or class; by default the one that fits the observation space.
         seed: seed of the learner and the environments.
         update_every: off-policy learners let the mix learn after this many new transitions.
+        objective: advantage shapers and loss terms, for PPO and A2C.
         **options: SB3's own settings (``learning_rate``, ``n_steps``, ``gamma`` ...).
 
     Returns:
@@ -84,6 +88,10 @@ def make_model(
     for name in options:
         if name not in accepted:
             raise UnknownNameError(f"{algorithm_class.__name__} setting", name, accepted)
+    if objective is not None and not objective.is_empty:
+        algorithm_class = with_hooks(algorithm_class)
+    else:
+        objective = None
     if is_sbx(algorithm_class):
         options = sbx_settings(algorithm_class, policy, options, env.observation_space)
 
@@ -97,12 +105,16 @@ def make_model(
             "Build the mix with the learner's discount."
         )
     on_policy = is_on_policy(algorithm_class)
-    _check_requirements(mix, on_policy)
-    stack, recorder = _with_recorder(_vectorised(env), mix, open_bootstrap=on_policy)
+    requires = mix.requires | (objective.requires if objective is not None else frozenset())
+    _check_requirements(requires, on_policy)
+    stack, recorder = _with_recorder(_vectorised(env), requires, open_bootstrap=on_policy)
     books = Books(mix=mix, recorder=recorder, concurrent=on_policy)
     options = {"policy": policy, "env": stack, **options, "seed": seed}
     if on_policy:
-        return _build_on_policy(algorithm_class, books, options)
+        model = _build_on_policy(algorithm_class, books, options)
+        if objective is not None:
+            give_objective(model, objective)
+        return model
     return _build_off_policy(algorithm_class, books, options, update_every=update_every)
 
 
@@ -196,7 +208,9 @@ def _vectorised(env: gymnasium.Env | VecEnv) -> VecEnv:
     return DummyVecEnv([lambda: env if isinstance(env, Monitor) else Monitor(env)])
 
 
-def _with_recorder(env: VecEnv, mix: RewardMix, *, open_bootstrap: bool) -> tuple[VecEnv, Recorder]:
+def _with_recorder(
+    env: VecEnv, requires: frozenset[str], *, open_bootstrap: bool
+) -> tuple[VecEnv, Recorder]:
     """Put the recorder directly below an outermost VecNormalize, or outermost without one."""
     wrapper: VecEnv = env
     above: list[VecEnv] = []
@@ -212,7 +226,7 @@ def _with_recorder(env: VecEnv, mix: RewardMix, *, open_bootstrap: bool) -> tupl
         above.append(wrapper)
         wrapper = wrapper.venv
     kwargs: dict[str, Any] = {
-        "requires": mix.requires - LEARNER_KEYS,
+        "requires": requires - LEARNER_KEYS,
         "open_bootstrap": open_bootstrap,
     }
     if not isinstance(env, VecNormalize):
@@ -229,18 +243,19 @@ def _with_recorder(env: VecEnv, mix: RewardMix, *, open_bootstrap: bool) -> tupl
     return env, recorder
 
 
-def _check_requirements(mix: RewardMix, on_policy: bool) -> None:
+def _check_requirements(requires: frozenset[str], on_policy: bool) -> None:
     provided = LEARNER_KEYS if on_policy else frozenset()
     missing = sorted(
         key
-        for key in mix.requires
+        for key in requires
         if key.partition(".")[0] not in _ENVIRONMENT_KEYS and key not in provided
     )
     if missing:
         kind = "On-policy" if on_policy else "Off-policy"
+        recorded = ", ".join(sorted({*provided, *_ENVIRONMENT_KEYS}))
         raise UserError(
-            f"{kind} SB3 learners do not record {', '.join(missing)}, which a reward term "
-            f"requires. They record: {', '.join(sorted({*provided, *_ENVIRONMENT_KEYS}))}."
+            f"{kind} SB3 learners do not record {', '.join(missing)}, which a reward term or a "
+            f"part of the objective requires. They record: {recorded}."
         )
 
 

@@ -14,6 +14,7 @@ from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 
 from ctrl.sb3.books import Books
 from reward_models.errors import TrainingError
+from reward_models.rollout import Rollout
 
 if TYPE_CHECKING:
     _Buffer = RolloutBuffer
@@ -37,10 +38,16 @@ class _Rewarded(_Buffer):
     Attributes:
         task_rewards: the raw task rewards of the latest rollout, ``[T, B]``.
         bootstrap: ``gamma * V`` at truncated steps, zero elsewhere, ``[T, B]``.
+        keeps: record keys for an objective besides those of the mix; None when there is none.
+        rollout: the latest rollout, for an objective; None when there is none.
+        total: its rewards from the mix, ``[T, B]``.
+        rows: which steps the latest minibatch holds, as ``column * T + time``.
     """
 
     def __init__(self, *args: Any, books: Books, **kwargs: Any) -> None:
         self.books = books
+        self.keeps: frozenset[str] | None = None
+        self.rollout: Rollout | None = None
         super().__init__(*args, **kwargs)
 
     def reset(self) -> None:
@@ -61,16 +68,23 @@ class _Rewarded(_Buffer):
                 "Try a smaller learning_rate, or scale large reward terms (scale: return_std)."
             )
         learner = {"value": self.values, "log_prob": self.log_probs}
-        requires = self.books.mix.requires
+        requires = self.books.mix.requires | (self.keeps or frozenset())
         rollout, mixed = self.books.collect(
             **{key: value for key, value in learner.items() if key in requires}
         )
+        if self.keeps is not None:
+            self.rollout, self.total = rollout, mixed.total
         truncated = rollout.truncated.numpy()
         self.task_rewards = rollout.reward.numpy()
         self.bootstrap = np.where(truncated, self.rewards, np.float32(0))
         total = mixed.total.cpu().numpy()
         self.rewards = np.where(truncated, total + self.bootstrap, total)
         super().compute_returns_and_advantage(last_values, dones)
+
+    def _get_samples(self, batch_inds: np.ndarray, *args: Any, **kwargs: Any) -> Any:
+        """Remember which steps a minibatch holds."""
+        self.rows = batch_inds
+        return super()._get_samples(batch_inds, *args, **kwargs)
 
     def to_torch(self, array: np.ndarray, copy: bool = True) -> torch.Tensor:
         """Convert without SB3's copy: minibatches are gathered by index, so already copies."""

@@ -78,6 +78,7 @@ def learner_state(model: Any, *, replay_buffer: bool = True) -> dict[str, Any]:
         "episodes": list(model.ep_info_buffer or []),
         "successes": [bool(success) for success in model.ep_success_buffer or []],
         "mix": dict(books.mix.state_dict()),
+        "objective": _objective_state(model),
         "books": books.snapshot(),
         "recorder": books.recorder.snapshot(),
         "noise": _noise_state(model),
@@ -112,6 +113,8 @@ def restore_learner(model: Any, tree: Mapping[str, Any]) -> None:
     model.ep_info_buffer = deque(tree["episodes"], maxlen=window)
     model.ep_success_buffer = deque(tree["successes"], maxlen=window)
     books.mix.load_state_dict(tree["mix"])
+    if tree.get("objective") is not None:
+        model.objective.load_state_dict(tree["objective"])
     books.restore(tree["books"])
     if tree["lstm"] is not None:
         pi, vf = ((first.clone(), second.clone()) for first, second in tree["lstm"])
@@ -211,6 +214,11 @@ def _restore_normaliser(env: VecNormalize, tree: Mapping[str, Any]) -> None:
     env.returns = np.array(tree["returns"])
     if tree["old"] is not None:
         env.old_obs = _owned(tree["old"])
+
+
+def _objective_state(model: Any) -> dict[str, Any] | None:
+    objective = getattr(model, "objective", None)
+    return None if objective is None else dict(objective.state_dict())
 
 
 def _lstm_state(model: Any) -> Any:
