@@ -48,15 +48,26 @@ class Findings:
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the numbers that every finished cell has, the study's own first."""
+        """Names of the numbers that every finished cell has, the study's own first.
+
+        A number that a rule is about need only be there for the methods that the rule names.
+        """
         common = [
             name
             for name in (self.cells[0]["metrics"] if self.cells else ())
             if all(name in cell["metrics"] for cell in self.cells)
         ]
-        ruled = [rule.metric for rule in self.study.rules]
-        first = [name for name in (self.study.metric, *ruled) if name in common]
-        return list(dict.fromkeys([*first, *common]))
+        ruled = [
+            rule.metric
+            for rule in self.study.rules
+            if all(
+                rule.metric in cell["metrics"]
+                for cell in self.cells
+                if cell["method"] in rule.methods and cell["environment"] in rule.on
+            )
+        ]
+        first = [name for name in (self.study.metric,) if name in common]
+        return list(dict.fromkeys([*first, *ruled, *common]))
 
     def samples(self, metric: str) -> dict[tuple[str, str], list[float]]:
         """Return the values over seeds by (method, environment)."""

@@ -75,6 +75,14 @@ class Rule:
     p_below: float = 0.05
 
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods whose numbers it reads."""
+        bounds = (self.at_least, self.at_most)
+        named = (self.of, self.beats, *(bound.of for bound in bounds if bound is not None))
+        return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether a rule held on one environment, with the numbers.
