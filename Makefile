@@ -27,7 +27,7 @@ $(INSTALLED): $(BIN)/python pyproject.toml
 	@touch $@
 
 $(INSTALLED_DEV): $(INSTALLED) pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mujoco,envpool,nethack,rocket-league,atari,llm,ray,search,sbx,demonstrations,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mujoco,envpool,nethack,rocket-league,atari,llm,text,scienceworld,coded,design,ray,search,sbx,demonstrations,dev]'
 	@touch $@
 
 install: $(INSTALLED) ## create .venv and install ctrl with the simulators in EXTRAS (default: mujoco)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -22,6 +22,7 @@ from ctrl.objectives.registry import build_objective
 from ctrl.sb3.algorithms import find_algorithm, is_on_policy, option_names
 from ctrl.sb3.chosen_keys import ChosenKeys
 from ctrl.sb3.controller_policy import ControllerPolicy
+from ctrl.sb3.entity_policy import EntityPolicy
 from ctrl.sb3.model import make_model
 from ctrl.sb3.nethack_features import NetHackFeatures
 from ctrl.sb3.recorder import Recorder
@@ -48,8 +49,16 @@ FEATURES = {
     "chosen_keys": ChosenKeys,
 }
 """Features extractors that a configuration can name."""
-_POLICIES = {"controller": ControllerPolicy}
+_POLICIES = {"controller": ControllerPolicy, "entity": EntityPolicy}
 _REPLAY_BUFFERS = {"her": "HerReplayBuffer"}
+
+
+@runtime_checkable
+class HasSpaces(Protocol):
+    """Environments as far as rewards are built for them."""
+
+    observation_space: gymnasium.Space
+    action_space: gymnasium.Space
 
 
 OWN_OBJECT = "python:"
@@ -108,8 +117,11 @@ def _check_quantities(config: TrainConfig, requires: frozenset[str]) -> None:
     quantities = frozenset(key for key in requires if key.startswith("state."))
     if not quantities:
         return
+    from ctrl.opponents import without_opponent
+
+    env = without_opponent(alone(config.env))
     probe = Recorder(
-        build_env(replace(alone(config.env), threads=1), n_envs=1, seed=config.seed),
+        build_env(replace(env, threads=1), n_envs=1, seed=config.seed),
         requires=quantities,
     )
     probe.reset()
@@ -123,7 +135,7 @@ def _check_quantities(config: TrainConfig, requires: frozenset[str]) -> None:
 def build_mix(
     config: TrainConfig,
     *,
-    env: VecEnv,
+    env: HasSpaces,
     gamma: float,
     terms: Terms | None = None,
 ) -> RewardMix:
@@ -190,6 +202,11 @@ def build_model(
                 "NetHackFeatures scales the status line itself; leave it out."
             )
     if config.normalize_observations:
+        if options.get("policy") is EntityPolicy:
+            raise UserError(
+                "normalize_observations would scale the mask of an observation of entities; their "
+                "features are of unit size already. Leave it out."
+            )
         env = VecNormalize(env, norm_reward=False, gamma=gamma)
     try:
         return make_model(

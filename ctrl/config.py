@@ -443,6 +443,7 @@ def build_part(
 _KINDS = {
     "int": (int,), "int | None": (int, type(None)), "str": (str,), "bool": (bool,),
     "str | None": (str, type(None)), "bool | None": (bool, type(None)), "float": (float, int),
+    "float | None": (float, int, type(None)),
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from ctrl.build import acting_config, alone, build_env, build_model, python_objects
 from ctrl.checkpoint import load_tree
 from ctrl.config import TrainConfig
+from ctrl.llm.algorithms import is_language
 from ctrl.opponents import without_opponent
 from ctrl.own_code import own_code
 from ctrl.run_folder import RunFolder
@@ -251,6 +252,15 @@ def evaluate_run(
     """
     if horizon is not None and horizon < 1:
         raise UserError(f"--horizon must be at least 1 step, got {horizon}.")
+    config = run.config()
+    if is_language(config.algo.name):
+        from ctrl.llm.evaluation import evaluate_language_run
+
+        if horizon is not None or video is not None:
+            raise UserError("--horizon and --video are for policies that are networks.")
+        return evaluate_language_run(
+            run, config, episodes=episodes, seed=seed, best=best, deterministic=deterministic
+        )
     model, config = load_policy(run, best=best, trust_code=trust_code)
     env = build_env(alone(config.env), n_envs=min(episodes, 8), seed=seed)
     result = evaluate(

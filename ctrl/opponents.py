@@ -3,6 +3,7 @@
     env:
       id: ...
       opponent: runs/first                 # or a list: one is drawn for every episode
+      opponent: {snapshots: {every: 50000}}   # or the learner's own past
 
 An environment sees no run folder and no learner, only a function from observations to actions.
 """
@@ -11,16 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-import torch
 
 import envs
-from ctrl.config import EnvConfig
+from ctrl.checkpoint import load_tree
+from ctrl.config import EnvConfig, known_keys
 from ctrl.run_folder import RunFolder
+from ctrl.self_play.draws import TorchDraws
+from ctrl.self_play.player import SnapshotPlayer
+from ctrl.self_play.pool import SnapshotPool, SnapshotsConfig
 from reward_models.errors import UnknownNameError, UserError, nearest_name
 
 OPTION = "opponent"
@@ -28,6 +32,9 @@ OPTION = "opponent"
 
 BUILT_IN = ("idle", "random")
 """Opponents that environments know by name themselves."""
+
+SNAPSHOTS = "snapshots"
+"""The key of an opponent from the learner's own past."""
 
 _KEYS = ("runs", "deterministic", "best")
 
@@ -59,6 +66,7 @@ class FrozenPolicy:
         run: the run folder.
         deterministic: act by the mode of the policy.
         best: the policy with the best evaluated return instead of the final one.
+        folder: of one of the run's snapshots or checkpoints, instead of the final policy.
         trust_code: allow a run whose environment is code of its own.
 
     Raises:
@@ -71,22 +79,44 @@ class FrozenPolicy:
         *,
         deterministic: bool = False,
         best: bool = False,
+        folder: Path | None = None,
         trust_code: bool = False,
     ) -> None:
-        from stable_baselines3.common.vec_env import VecNormalize
-
         from ctrl.evaluation import load_policy
 
         model, _ = load_policy(RunFolder.open(run), best=best, trust_code=trust_code)
-        self.path = Path(run)
-        self.deterministic = deterministic
-        self._policy: Any = model.policy
-        self._normalize = model.env.normalize_obs if isinstance(model.env, VecNormalize) else None
-        self._memory: Any = None
-        self._starts = np.ones(0, dtype=bool)
-        self._random = torch.Generator().manual_seed(0).get_state()
+        if folder is not None:
+            from ctrl.sb3.state import restore_policy
+
+            restore_policy(model, load_tree(folder))
+        self._take(model, Path(run) if folder is None else folder, deterministic)
         if model.env is not None:
             model.env.close()
+
+    @classmethod
+    def of(cls, learner: Any, path: Path, *, deterministic: bool = False) -> FrozenPolicy:
+        """Return the policy of a learner, which must not train any more.
+
+        Args:
+            learner: has a ``policy``, and an ``env`` that may be its normaliser.
+            path: where it came from, for errors.
+            deterministic: act by the mode of the policy.
+        """
+        player = object.__new__(cls)
+        player._take(learner, path, deterministic)
+        return player
+
+    def _take(self, learner: Any, path: Path, deterministic: bool) -> None:
+        from stable_baselines3.common.vec_env import VecNormalize
+
+        self.path = path
+        self.deterministic = deterministic
+        self._policy: Any = learner.policy
+        env = learner.env
+        self._normalize = env.normalize_obs if isinstance(env, VecNormalize) else None
+        self._memory: Any = None
+        self._starts = np.ones(0, dtype=bool)
+        self._draws = TorchDraws()
 
     def __call__(self, observations: Any) -> np.ndarray:
         """Act for N cars.
@@ -103,20 +133,29 @@ class FrozenPolicy:
         rows = self._rows(observations)
         if len(self._starts) != rows:
             self._memory, self._starts = None, np.ones(rows, dtype=bool)
-        if self._normalize is not None:
-            observations = self._normalize(observations)
-        before = torch.get_rng_state()
-        torch.set_rng_state(self._random)
-        try:
-            actions, self._memory = self._policy.predict(
-                observations, state=self._memory, episode_start=self._starts,
-                deterministic=self.deterministic,
-            )  # fmt: skip
-        finally:
-            self._random = torch.get_rng_state()
-            torch.set_rng_state(before)
+        with self._draws.own():
+            actions, self._memory = self.choose(observations, self._memory, self._starts)
         self._starts = np.zeros(rows, dtype=bool)
         return actions
+
+    def choose(
+        self, observations: Any, memory: Any = None, starts: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        """Act with torch's global random numbers, and remember nothing.
+
+        Args:
+            observations: ``[N, ...]``, raw.
+            memory: of a recurrent policy, or None.
+            starts: bool ``[N]``, where an episode begins; None: nowhere.
+
+        Returns:
+            Actions ``[N, ...]`` and the new memory.
+        """
+        if self._normalize is not None:
+            observations = self._normalize(observations)
+        return self._policy.predict(
+            observations, state=memory, episode_start=starts, deterministic=self.deterministic
+        )
 
     def begin(self, rows: np.ndarray) -> None:
         """Forget what a recurrent policy remembers of some rows, whose episode begins.
@@ -143,6 +182,8 @@ class FrozenPolicy:
         """Return a player with the same network and settings, and with draws of its own."""
         other = copy(self)
         other._memory, other._starts = None, np.ones(0, dtype=bool)
+        other._draws = TorchDraws()
+        other._draws.set_state(self._draws.state())
         return other
 
     def seed(self, number: int) -> None:
@@ -151,19 +192,19 @@ class FrozenPolicy:
         Args:
             number: at least 0.
         """
-        self._random = torch.Generator().manual_seed(number).get_state()
+        self._draws.seed(number)
 
     def snapshot(self) -> dict[str, Any]:
         """Return what acting has changed: the state of the draws and of a recurrent memory."""
         return {
-            "random": self._random.numpy().copy(),
+            "random": self._draws.state(),
             "starts": self._starts.copy(),
             "memory": None if self._memory is None else [part.copy() for part in self._memory],
         }
 
     def restore(self, tree: Mapping[str, Any]) -> None:
         """Continue where `snapshot` was taken."""
-        self._random = torch.from_numpy(np.array(tree["random"], dtype=np.uint8))
+        self._draws.set_state(tree["random"])
         self._starts = np.array(tree["starts"], dtype=bool)
         memory = tree["memory"]
         self._memory = None if memory is None else tuple(np.array(part) for part in memory)
@@ -244,6 +285,13 @@ def with_opponent(config: EnvConfig) -> dict[str, Any]:
         UserError: no such run folder, with the nearest name; or an unknown key.
     """
     options = dict(config.options)
+    past = _asked_snapshots(config)
+    if past is not None:
+        if config.backend == "processes":
+            raise UserError(
+                f"env.{OPTION}.{SNAPSHOTS} plays in the process that trains: set env.backend: auto."
+            )
+        options[OPTION] = SnapshotPlayer(SnapshotPool(past))
     asked = _asked(config)
     if asked is not None:
         # The code of this very environment runs already: naming it once is enough.
@@ -271,12 +319,44 @@ def without_opponent(config: EnvConfig) -> EnvConfig:
     return replace(config, options=options)
 
 
+def against(config: EnvConfig, pool: SnapshotPool) -> EnvConfig:
+    """Return the environment with the snapshots of a pool as opponents, which keep no score."""
+    player = SnapshotPlayer(pool, keeps_score=False)
+    return replace(config, options={**config.options, OPTION: player})
+
+
+def pool_of(config: EnvConfig, env: Any) -> SnapshotPool | None:
+    """Return the pool that plays in a vector environment, or None where none does.
+
+    Args:
+        config: of the environment.
+        env: built from it.
+    """
+    if _asked_snapshots(config) is None:
+        return None
+    player: SnapshotPlayer = env.get_attr(OPTION)[0]
+    return player.pool
+
+
+def with_snapshots_in(config: EnvConfig, folder: Path) -> EnvConfig:
+    """Return the environment of a run with the folder of its snapshots, if it plays those."""
+    past = _asked_snapshots(config)
+    if past is None:
+        return config
+    written = {SNAPSHOTS: replace(past, folder=str(folder)).as_dict()}
+    return replace(config, options={**config.options, OPTION: written})
+
+
 def absolute_opponent(config: EnvConfig) -> EnvConfig:
     """Return the environment with absolute paths, so that a run can be resumed from anywhere.
 
     Raises:
         UserError: see `parse_opponent`.
     """
+    past = _asked_snapshots(config)
+    if past is not None:
+        written: dict[str, Any] = {SNAPSHOTS: replace(past, folder=None).as_dict()}
+        return replace(config, options={**config.options, OPTION: written})
     asked = _asked(config)
     if asked is None:
         return config
@@ -285,12 +365,46 @@ def absolute_opponent(config: EnvConfig) -> EnvConfig:
     return replace(config, options={**config.options, OPTION: written})
 
 
+def absolute_start(config: EnvConfig) -> EnvConfig:
+    """Return the environment with absolute paths of the files that its episodes begin from."""
+    start = config.options.get("start")
+    if not envs.is_self_play(config.id) or not isinstance(start, str | Mapping):
+        return config
+    weights = {start: 1.0} if isinstance(start, str) else dict(start)
+    written = {
+        str(Path(name).resolve()) if str(name).endswith(".safetensors") else name: weight
+        for name, weight in weights.items()
+    }
+    if set(written) == set(weights):
+        return config
+    return replace(config, options={**config.options, "start": written})
+
+
 def _asked(config: EnvConfig) -> OpponentConfig | None:
     """Return which runs a configuration names, or None where it names none."""
     value = config.options.get(OPTION)
     if value is None or callable(value) or value in BUILT_IN or not envs.is_self_play(config.id):
         return None
-    return parse_opponent(value)
+    return None if _is_past(value) else parse_opponent(value)
+
+
+def _is_past(value: Any) -> bool:
+    return value == SNAPSHOTS or (isinstance(value, Mapping) and set(value) == {SNAPSHOTS})
+
+
+def _asked_snapshots(config: EnvConfig) -> SnapshotsConfig | None:
+    """Return how the learner's past plays, or None where it does not.
+
+    Raises:
+        UnknownNameError: an unknown key, with the nearest one.
+        UserError: a value out of range.
+    """
+    value = config.options.get(OPTION)
+    if not envs.is_self_play(config.id) or not _is_past(value):
+        return None
+    given = {} if value == SNAPSHOTS else dict(value[SNAPSHOTS] or {})  # type: ignore[index]
+    known_keys(f"key of env.{OPTION}.{SNAPSHOTS}", given, [f.name for f in fields(SnapshotsConfig)])
+    return SnapshotsConfig(**given)
 
 
 def parse_opponent(value: Any) -> OpponentConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ctrl.config import TermConfig, TrainConfig
@@ -11,6 +12,9 @@ from reward_models.registry import absolute_use, is_own_code
 
 _NAMES_CODE = ("use", "gate", "function", "model")
 """Keys of a reward's settings whose text names rewards or functions, at any depth."""
+
+_NAMES_PROGRAMS = ("program", "fallback")
+"""Keys whose text names files of coded rewards, which run in a sandbox."""
 
 
 def own_code(config: TrainConfig) -> list[str]:
@@ -27,9 +31,10 @@ def own_code(config: TrainConfig) -> list[str]:
 
 def _named_code(settings: Any) -> Iterator[str]:
     if isinstance(settings, Mapping):
-        # A learned blend names code in its own folder, which this lets run.
+        # A learned blend names code in its folder, a coded reward is code itself; this lets it run.
         if settings.get("trust_code"):
-            yield f"what {settings.get('path')} names (trust_code: true)"
+            named = (settings.get(key) for key in ("path", "program", "use"))
+            yield f"what {next(filter(None, named), None)} names (trust_code: true)"
         for key, value in settings.items():
             if key in _NAMES_CODE and isinstance(value, str):
                 yield from [value] if is_own_code(value) else []
@@ -48,6 +53,8 @@ def absolute_term(term: TermConfig) -> TermConfig:
             return {name: absolute(name, each) for name, each in value.items()}
         if isinstance(value, list | tuple):
             return [absolute("", each) for each in value]
+        if key in _NAMES_PROGRAMS and isinstance(value, str) and value.endswith(".py"):
+            return str(Path(value).expanduser().resolve())
         return absolute_use(value) if key in _NAMES_CODE and isinstance(value, str) else value
 
     gate = None if term.gate is None else absolute_use(term.gate)

@@ -6,7 +6,7 @@ import csv
 import json
 import platform
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -45,7 +45,8 @@ class RunFolder:
     ``config.yaml`` the effective configuration, ``versions.json`` packages and git hash,
     ``progress.csv`` and TensorBoard events the curves, ``checkpoints/step_*`` what ``ctrl resume``
     needs, ``final/`` the trained policy, ``best/`` the one with the best evaluated task return,
-    ``result.json`` the closing numbers.
+    ``opponents/step_*`` the past selves that a run played against, ``result.json`` the closing
+    numbers.
     """
 
     path: Path
@@ -79,6 +80,11 @@ class RunFolder:
     def best(self) -> Path:
         """Folder of the policy with the best evaluated task return."""
         return self.path / "best"
+
+    @property
+    def opponents(self) -> Path:
+        """Folder of the past selves that the run played against."""
+        return self.path / "opponents"
 
     @property
     def result_file(self) -> Path:
@@ -144,14 +150,19 @@ class RunFolder:
             UserError: the folder is that of a search or of an alignment.
         """
         data = read_config(self.config_file)
-        for key, what in (("method", "a search"), ("blend", "an alignment")):
+        kinds = (("method", "a search"), ("blend", "an alignment"), ("backend", "a design"))
+        for key, what in kinds:
             if key in data:
                 raise UserError(
                     f"{self.path} is {what}, not a training run. Train on what it found: "
                     "`ctrl train --from RUN/elites/NAME` for a search, "
-                    "`use: behaviour_alignment, path: RUN/reward` for an alignment."
+                    "`use: behaviour_alignment, path: RUN/reward` for an alignment, "
+                    "`--reward RUN/best.py:program` for a design."
                 )
-        return parse_config(data)
+        from ctrl.opponents import with_snapshots_in
+
+        config = parse_config(data)
+        return replace(config, env=with_snapshots_in(config.env, self.opponents))
 
     def policy_folder(self, *, best: bool = False) -> Path:
         """Return where the trained policy lies: ``final/``, else the newest checkpoint.

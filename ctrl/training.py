@@ -24,8 +24,9 @@ from ctrl.finetune import starting_from, with_elite_defaults, write_elite
 from ctrl.imitation.cloning import BehaviourCloning
 from ctrl.imitation.lipschitz import check_measurable
 from ctrl.interruption import stop_on_interrupt
+from ctrl.llm.algorithms import find_language_algorithm, is_language
 from ctrl.objectives.objective import ObjectiveError
-from ctrl.opponents import absolute_opponent
+from ctrl.opponents import absolute_opponent, absolute_start, against, pool_of
 from ctrl.own_code import absolute_term
 from ctrl.plain_settings import check_plain
 from ctrl.run_folder import RunFolder
@@ -40,6 +41,7 @@ from ctrl.sb3.callbacks import (
 from ctrl.sb3.model import books_of
 from ctrl.sb3.state import policy_state, restore_learner
 from ctrl.search.elites import load_elite, save_elite
+from ctrl.self_play.callback import SelfPlay
 from envs import whole_columns
 from reward_models.base import RewardModel
 from reward_models.errors import RewardError, UserError
@@ -133,6 +135,11 @@ def train(
         config = parse_config(with_elite_defaults(given))
     config = complete(config)
     check_plain(config)
+    if is_language(config.algo.name):
+        from ctrl.llm.training import train_language
+
+        place = None if out is None else Path(out)
+        return train_language(config, terms=terms, out=place, progress=progress)
     model = _prepared(config, terms)
     elite = None if config.start_from is None else load_elite(config.start_from)
     if elite is not None:
@@ -173,11 +180,15 @@ def resume(
     config = folder.config()
     given = {name: term for name, term in config.reward.items() if name not in (terms or {})}
     require_trust(replace(config, reward=given), folder, trust_code)
+    if steps is not None:
+        config = replace(config, steps=steps)
+    if is_language(config.algo.name):
+        from ctrl.llm.training import resume_language
+
+        return resume_language(folder, config, terms=dict(terms or {}), progress=progress)
     checkpoint = newest_checkpoint(folder.checkpoints)
     if checkpoint is None:
         raise UserError(f"{folder.path} has no checkpoint to continue from.")
-    if steps is not None:
-        config = replace(config, steps=steps)
     tree = load_tree(checkpoint)
     if tree["counters"]["num_timesteps"] >= config.steps:
         raise UserError(
@@ -193,17 +204,21 @@ def complete(config: TrainConfig) -> TrainConfig:
     """Write out what the configuration leaves to defaults, so that the run folder records it."""
     from ctrl.sb3.algorithms import find_algorithm
 
-    algorithm = find_algorithm(config.algo.name)
-    config = starting_from(config)
     every, cloning = config.checkpoints.every, config.behaviour_cloning
+    if is_language(config.algo.name):
+        env = config.env
+        defaults = find_language_algorithm(config.algo.name).options
+    else:
+        algorithm = find_algorithm(config.algo.name)
+        config = starting_from(config)
+        columns = config.env.n_envs or whole_columns(config.env.id, algorithm.n_envs)
+        env = replace(absolute_start(absolute_opponent(config.env)), n_envs=columns)
+        defaults = algorithm.options
     terms = {TASK: TermConfig(use=TASK), **config.reward}
     return replace(
         config,
-        env=replace(
-            absolute_opponent(config.env),
-            n_envs=config.env.n_envs or whole_columns(config.env.id, algorithm.n_envs),
-        ),
-        algo=replace(config.algo, options={**algorithm.options, **config.algo.options}),
+        env=env,
+        algo=replace(config.algo, options={**defaults, **config.algo.options}),
         # A run can be resumed from another folder than the one its reward file was named from.
         reward={name: absolute_term(t) for name, t in terms.items()},
         objective={
@@ -246,11 +261,15 @@ def _run(
         at_once=cloning is not None,
     )
     callbacks: list[BaseCallback] = [] if resumed is None else [Restore(resumed)]
+    playing, pool = config.env, pool_of(config.env, model.env)
+    if pool is not None:
+        callbacks.append(SelfPlay(pool, folder.opponents))
+        playing = against(playing, pool)
     if config.evaluation.every:
         seed, episodes = config.seed + 1_000_000, config.evaluation.episodes
         callbacks.append(
             Evaluator(
-                lambda: build_env(alone(config.env), n_envs=min(episodes, 8), seed=seed),
+                lambda: build_env(alone(playing), n_envs=min(episodes, 8), seed=seed),
                 every=config.evaluation.every,
                 episodes=episodes,
                 seed=seed,

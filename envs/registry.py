@@ -24,6 +24,7 @@ from envs.mujoco import tasks as mujoco
 from envs.nethack import tasks as nethack
 from envs.rocket_league import tasks as rocket_league
 from envs.tasks import Family, Task
+from envs.text.tasks import FAMILIES as TEXT_FAMILIES
 from envs.worlds import tasks as worlds
 
 FAMILIES: tuple[Family, ...] = (
@@ -177,7 +178,13 @@ def _prepare(name: str) -> None:
         if task is not None and task.registered_by:
             _import(task.registered_by, name, family)
     if ":" not in name and name not in gymnasium.registry:
-        raise EnvironmentNameError(name, names(), gymnasium.registry)
+        error = EnvironmentNameError(name, names(), gymnasium.registry)
+        if any(task.name == name for family in TEXT_FAMILIES for task in family.tasks):
+            error.args = (
+                f"{name} is a text environment, for policies that read and write: make it with "
+                "envs.text.make_text.",
+            )
+        raise error
 
 
 def _owner(name: str) -> tuple[Family | None, Task | None]:

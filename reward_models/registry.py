@@ -17,6 +17,7 @@ import gymnasium
 import numpy as np
 
 from reward_models.base import RewardModel, as_reward_model
+from reward_models.coded.program import program_file
 from reward_models.errors import UnknownNameError, UserError, nearest_name
 from reward_models.potential import FunctionPotential
 
@@ -117,9 +118,36 @@ REWARDS: dict[str, Listed] = {
         "reward_models.imitation.random_expert_distillation:RandomExpertDistillation",
         "how well a network fitted on demonstrations knows a step (RED)",
     ),
+    "coded": Listed(
+        "reward_models.coded.coded_reward:CodedReward",
+        "a generated program, run in a sandbox; program: FILE.py",
+    ),
     "pessimistic": Listed(
         "reward_models.imitation.preconditioning:Pessimistic",
         "any reward, paid less where it or the world is steep (PURPLE): model: {use: NAME}",
+    ),
+    "kinesthetic": Listed(
+        "reward_models.kinesthetic.state_reward:KinestheticReward",
+        "worth of ball, car and goal positions, by shape functions (Lucy-SKG)",
+    ),
+    "kinesthetic_potential": Listed(
+        "reward_models.kinesthetic.state_potential:KinestheticPotential",
+        "shaping by the change of that worth; setting: invariant or published",
+    ),
+    "match_events": Listed(
+        "reward_models.kinesthetic.match_events:MatchEvents",
+        "weighted goals, touches, shots, saves and demolitions (Lucy-SKG)",
+    ),
+    "pressure": Listed(
+        "reward_models.kinesthetic.pressure:Pressure",
+        "pressure on a goal, paid when it ends in a goal or a clearance (Lucy-SKG)",
+    ),
+    "team_spirit": Listed(
+        "reward_models.kinesthetic.team_spirit:TeamSpirit",
+        "any reward, shared in the team and zero-sum between teams: model: {use: NAME}",
+    ),
+    "quantity": Listed(
+        "reward_models.quantity:Quantity", "a quantity of the simulator, as it is: name: NAME"
     ),
 }
 """Rewards that can be used by name."""
@@ -128,8 +156,11 @@ _SUPPLIED = ("observation_space", "action_space", "seed", "gamma")
 
 
 def is_own_code(use: str) -> bool:
-    """Whether ``use`` names code outside the listed rewards, which runs when it is loaded."""
-    return ":" in use
+    """Whether ``use`` names code outside the listed rewards, which runs when it is loaded.
+
+    A saved program does not: it is read as text, and runs in a sandbox.
+    """
+    return ":" in use and program_file(use) is None
 
 
 def absolute_use(use: str) -> str:
@@ -153,6 +184,8 @@ def load_reward(use: str) -> Any:
         if not callable(function) or isinstance(function, type):
             raise UserError(f"{use!r} must name a function phi(observation).")
         return lambda **options: FunctionPotential(function, **options)
+    if program_file(use) is not None:
+        return load_reward("coded")(**_program_options(use))
     if not is_own_code(use):
         if use not in REWARDS:
             raise UnknownNameError("reward", use, REWARDS)
@@ -212,6 +245,8 @@ def build_reward(
             )
         function = options.pop("function")
         use = f"potential:{function}" if isinstance(function, str) else use
+    if program_file(use) is not None:
+        use, options = "coded", {**_program_options(use), **options}
     found = load_reward(use)
     if isinstance(found, RewardModel):
         return found
@@ -236,6 +271,52 @@ def build_reward(
     }
     arguments = {key: value for key, value in supplied.items() if key in parameters}
     return _built(use, found, {**arguments, **options})
+
+
+def inner_reward(
+    model: RewardModel | Callable[..., Any] | Mapping[str, Any] | str,
+    *,
+    observation_space: gymnasium.Space | None,
+    action_space: gymnasium.Space | None,
+    gamma: float | None,
+    seed: int,
+) -> RewardModel:
+    """Return the reward that another reward is built around.
+
+    Args:
+        model: a reward model or plain function, the name of a reward, or as in a configuration
+            ``{use: NAME, ...}`` with its options.
+        observation_space: of one environment; for a model by name.
+        action_space: likewise.
+        gamma: the learner's discount; for a model by name, 0.99 when None.
+        seed: of a model by name.
+
+    Raises:
+        UserError: nothing that can be built, or a model by name without spaces.
+        UnknownNameError: no such reward or option.
+    """
+    if not isinstance(model, str | Mapping):
+        return as_reward_model(model)
+    if observation_space is None or action_space is None:
+        raise UserError(
+            "A model by name needs observation_space and action_space; or give the model itself."
+        )
+    options = {"use": model} if isinstance(model, str) else dict(model)
+    use = options.pop("use", None)
+    if not isinstance(use, str):
+        raise UserError(f"model must say what to use, as in {{use: rnd, ...}}, got {model!r}.")
+    return build_reward(
+        use, observation_space=observation_space, action_space=action_space,
+        gamma=0.99 if gamma is None else gamma, seed=seed, options=options,
+    )  # fmt: skip
+
+
+def _program_options(use: str) -> dict[str, Any]:
+    """Return the options of ``coded`` that ``file.py:program`` stands for."""
+    name = use.rpartition(":")[2]
+    if name != "program":
+        raise UnknownNameError("name in a file of a coded reward", name, ["program"])
+    return {"program": program_file(use)}
 
 
 def _built(

@@ -300,6 +300,10 @@ class Rollout:
         """
         return Rollout._wrap(self.data[:, chosen], self.continued[chosen])
 
+    def first(self, steps: int) -> Rollout:
+        """Return the first time steps of all columns."""
+        return Rollout._wrap(self.data[:steps], self.continued)
+
     def discounted_sum(
         self,
         values: Float[Tensor, "T B"],

@@ -43,14 +43,19 @@ def train_data(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def resume_command(options: argparse.Namespace) -> Outcome:
-    """Continue a training run, a search or an alignment."""
+    """Continue a training run, a search, an alignment or a design."""
     from ctrl.cli.align_commands import resume_align_command
+    from ctrl.cli.design_commands import resume_design_command
     from ctrl.cli.search_commands import resume_search_command
     from ctrl.config import read_config
     from ctrl.run_folder import RunFolder
     from ctrl.training import resume
 
     settings = read_config(RunFolder.open(options.run_folder).config_file)
+    if "backend" in settings:
+        return resume_design_command(options)
+    if options.rounds is not None:
+        raise UserError(f"--rounds is for designs; {options.run_folder} is none.")
     if "method" in settings:
         return resume_search_command(options)
     if "blend" in settings:
@@ -151,10 +156,17 @@ def list_command(options: argparse.Namespace) -> Outcome:
         from ctrl.cli.environment_commands import list_environments
 
         return list_environments()
+    elif options.what == "objectives":
+        from ctrl.objectives.registry import OBJECTIVES
+
+        found = {name: listed.summary for name, listed in OBJECTIVES.items()}
     else:
+        from ctrl.llm.algorithms import LANGUAGE_ALGORITHMS
         from ctrl.sb3.algorithms import ALGORITHMS
 
         found = {name: algorithm.path for name, algorithm in ALGORITHMS.items()}
+        for name, learner in LANGUAGE_ALGORITHMS.items():
+            found[name] = f"transformer: {learner.summary}"
     width = max(map(len, found))
     for name, text in found.items():
         print(f"{name:<{width}}  {text}".rstrip())

@@ -41,10 +41,11 @@ def add_environments(add: Callable[..., argparse.ArgumentParser]) -> None:
 def list_environments() -> Outcome:
     """Print every listed task under its family, and what has to be installed for it."""
     from envs.registry import FAMILIES
+    from envs.text.tasks import FAMILIES as TEXT_FAMILIES
 
     families: dict[str, Any] = {}
     found: dict[str, str] = {}
-    for family in FAMILIES:
+    for family in (*FAMILIES, *TEXT_FAMILIES):
         missing = family.missing()
         pip = f'pip install "ctrl[{family.extra}]"' if family.extra else None
         print(family.title + (f"  (not installed: {missing}; {pip})" if missing else ""))

@@ -58,9 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each sets ``run`` to its function."""
     from ctrl.cli import commands
     from ctrl.cli.align_commands import add_align
+    from ctrl.cli.analyse_commands import add_analyse
     from ctrl.cli.compare_commands import add_compare
     from ctrl.cli.demos_commands import add_demos
+    from ctrl.cli.design_commands import add_design
     from ctrl.cli.environment_commands import add_environments
+    from ctrl.cli.match_commands import add_match
     from ctrl.cli.report_commands import add_report
     from ctrl.cli.search_commands import add_search
     from ctrl.cli.study_commands import add_study
@@ -106,24 +109,26 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, help="run folder (default: a new one under runs/)")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
 
-    again = add("resume", commands.resume_command, "Continue a run, a search or an alignment.")
+    again = add(
+        "resume", commands.resume_command, "Continue a run, a search, an alignment or a design."
+    )
     again.add_argument("run_folder", type=Path, metavar="RUN")
     again.add_argument("--steps", type=int, help="train to this many environment steps")
     again.add_argument("--budget", type=int, help="of a search: up to this many evaluations")
     again.add_argument("--iterations", type=int, help="of an alignment: up to this many iterations")
     again.add_argument("--processes", type=int, metavar="P", help="of a search: evaluate on P")
     again.add_argument("--ray", metavar="ADDRESS", help="of a search: on this Ray cluster")
+    again.add_argument("--rounds", type=int, help="of a design: up to this many rounds")
     _trust(again)
     again.add_argument("--quiet", action="store_true", help="no progress bar")
 
     add_search(add)
     add_align(add)
+    add_design(add)
     add_study(add)
     _add_inspection(add)
-    add_report(add)
-    add_demos(add)
-    add_compare(add)
-    add_environments(add)
+    for more in (add_report, add_demos, add_compare, add_analyse, add_environments, add_match):
+        more(add)
     return parser
 
 
@@ -162,7 +167,7 @@ def _add_inspection(add: Callable[..., argparse.ArgumentParser]) -> None:
     _trust(ledger)
 
     listing = add("list", commands.list_command, "List rewards, environments or learners.")
-    listing.add_argument("what", choices=["rewards", "envs", "algos"])
+    listing.add_argument("what", choices=["rewards", "envs", "algos", "objectives"])
 
     check = add(
         "check-reward", commands.check_reward_command,

@@ -70,9 +70,8 @@ class Objective(torch.nn.Module):
                 raise UserError(f"objective.{name}.weight must be >= 0, got {weighted.weight}.")
             self.terms[name] = weighted.term
             self.weights[name] = float(weighted.weight)
-        self.requires: frozenset[str] = frozenset().union(
-            *(part.requires for part in (*self.shapers.values(), *self.terms.values()))
-        )
+        modules: list[Any] = [*self.shapers.values(), *self.terms.values()]
+        self.requires: frozenset[str] = frozenset().union(*(part.requires for part in modules))
 
     @property
     def is_empty(self) -> bool:

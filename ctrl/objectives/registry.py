@@ -27,6 +27,14 @@ OBJECTIVES: dict[str, Listed] = {
         "ctrl.objectives.reference_divergence:ReferenceDivergence",
         "loss term: divergence from the reference policy (k1, k2, k3, k3+ or abs)",
     ),
+    "reward_prediction": Listed(
+        "ctrl.objectives.auxiliary.reward_prediction:RewardPrediction",
+        "loss term: sign of the reward from the last observations (policy: entity)",
+    ),
+    "state_representation": Listed(
+        "ctrl.objectives.auxiliary.state_representation:StateRepresentation",
+        "loss term: rebuilding the entities that were seen (policy: entity)",
+    ),
     "whitened": Listed(
         "ctrl.objectives.whitened:Whitened",
         "shaper: advantages with mean 0 and deviation 1 over all valid steps",

@@ -10,6 +10,7 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from ctrl.llm.algorithms import LANGUAGE_ALGORITHMS
 from ctrl.sb3.sbx import load_sbx
 from reward_models.errors import UnknownNameError
 
@@ -82,7 +83,7 @@ def find_algorithm(name: str) -> Algorithm:
         UnknownNameError: none has it; the nearest one is named.
     """
     if name not in ALGORITHMS:
-        raise UnknownNameError("algorithm", name, ALGORITHMS)
+        raise UnknownNameError("algorithm", name, (*ALGORITHMS, *LANGUAGE_ALGORITHMS))
     return ALGORITHMS[name]
 
 

@@ -150,7 +150,7 @@ class HookedA2C(_Hooked, A2C):
     """A2C with an objective."""
 
 
-_HOOKED = {PPO: HookedPPO, A2C: HookedA2C}
+_HOOKED: dict[type, Any] = {PPO: HookedPPO, A2C: HookedA2C}
 
 
 def with_hooks(algorithm: type[BaseAlgorithm]) -> type[BaseAlgorithm]:

@@ -74,7 +74,6 @@ class Rule:
     test: str = "welch"
     p_below: float = 0.05
 
-
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods whose numbers it reads."""

@@ -15,7 +15,7 @@ from envs.rocket_league.starts import Mutator
 
 
 @final
-class RocketLeagueEnv(gymnasium.Env[np.ndarray, Any]):
+class RocketLeagueEnv(gymnasium.Env[Any, Any]):
     """One match in which the agent drives the first blue car.
 
     The reward is 1 when the agent's team scores, -1 when it concedes, else 0. A goal terminates the
@@ -34,11 +34,17 @@ class RocketLeagueEnv(gymnasium.Env[np.ndarray, Any]):
         action_delay: for how many of them the controls of the step before still hold.
         no_touch_seconds: truncate when no car touched the ball for so long; None: never.
         start: ``"kickoff"``, ``"random"``, a mapping of these to weights, or a function
-            ``(start, random) -> None`` that changes a kick-off in place.
+            ``(start, random) -> None`` that changes a kick-off in place. A weight may also be
+            that of a file of recorded states, see `envs.rocket_league.recorded_starts`.
+        observation: ``"vector"``, or ``"entities"``: a dict of the own car, the ball and all cars
+            as rows, and which rows are padding, see `envs.rocket_league.entities`.
+        max_cars: rows for cars among the entities; None: as many as play.
+        previous_actions: how many of the last controls entity observations hold.
         render_mode: ``"rgb_array"`` or None.
 
     Attributes:
         matches: the engine and everything computed from it, with one match.
+        opponent: as it was given.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
@@ -55,6 +61,9 @@ class RocketLeagueEnv(gymnasium.Env[np.ndarray, Any]):
         action_delay: int = 1,
         no_touch_seconds: float | None = 30.0,
         start: str | Mapping[str, float] | Mutator = "kickoff",
+        observation: str = "vector",
+        max_cars: int | None = None,
+        previous_actions: int = 5,
         render_mode: str | None = None,
     ) -> None:
         self.matches = Matches(
@@ -68,14 +77,18 @@ class RocketLeagueEnv(gymnasium.Env[np.ndarray, Any]):
             action_delay=action_delay,
             no_touch_seconds=no_touch_seconds,
             start=start,
+            observation=observation,
+            max_cars=max_cars,
+            previous_actions=previous_actions,
         )
         self.observation_space = self.matches.observation_space
         self.action_space = self.matches.action_space
         self.render_mode = render_mode
+        self.opponent = opponent
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode.
 
         Args:
@@ -87,9 +100,9 @@ class RocketLeagueEnv(gymnasium.Env[np.ndarray, Any]):
         if seed is not None or self.matches.randoms[0] is None:
             self.matches.seed(0, int(self.np_random.integers(2**63)) if seed is None else seed)
         self.matches.reset(np.array([0]))
-        return self.matches.observe()[0], _first(self.matches.reset_info())
+        return _first_seen(self.matches.observe()), _first(self.matches.reset_info())
 
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Step once.
 
         Raises:
@@ -99,7 +112,7 @@ class RocketLeagueEnv(gymnasium.Env[np.ndarray, Any]):
         actions = check_actions(np.asarray(action)[None], self.action_space, 1)
         outcome = self.matches.step(actions)
         return (
-            self.matches.observe()[0],
+            _first_seen(self.matches.observe()),
             float(outcome.reward[0]),
             bool(outcome.terminated[0]),
             bool(outcome.truncated[0]),
@@ -133,3 +146,10 @@ def _first(info: Mapping[str, np.ndarray]) -> dict[str, Any]:
         name: values[0].item() if values.ndim == 1 else np.array(values[0])
         for name, values in info.items()
     }
+
+
+def _first_seen(observations: Any) -> Any:
+    """Return the only row of observations, as new arrays where they are several."""
+    if isinstance(observations, dict):
+        return {name: np.array(rows[0]) for name, rows in observations.items()}
+    return observations[0]

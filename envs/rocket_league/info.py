@@ -33,6 +33,8 @@ STATE_KEYS: Mapping[str, str] = {
     "is_demolished": "whether the car waits to be put back on the field",
     "respawn_timer": "seconds until then, else 0",
     "team": "0 blue, 1 orange",
+    "match": "number of the column's match, the same for all cars in it",
+    "cars_in_match": "how many cars play in it, columns or not",
     "teammate_positions": "uu, [team mates, 3], in the order of the observation",
     "teammate_velocities": "uu/s, [team mates, 3]",
     "opponent_positions": "uu, [opponents, 3], in the order of the observation",
@@ -59,6 +61,7 @@ class InfoBuilder:
 
     def __init__(self, team: np.ndarray, cars: np.ndarray) -> None:
         self._cars = cars
+        self._count = len(team)
         self._team = team[cars]
         places = np.arange(len(team))
         own = [places[(team == team[car]) & (places != car)] for car in cars.tolist()]
@@ -103,6 +106,8 @@ class InfoBuilder:
             "is_demolished": own[:, CAR_DEMOLISHED] > 0,
             "respawn_timer": flight[:, RESPAWN_TIMER],
             "team": np.resize(self._team, columns),
+            "match": np.repeat(np.arange(arenas), len(cars)),
+            "cars_in_match": np.full(columns, self._count),
             "teammate_positions": mates[..., 11:14],
             "teammate_velocities": mates[..., 18:21],
             "opponent_positions": others[..., 11:14],

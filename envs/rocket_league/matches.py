@@ -10,9 +10,11 @@ import numpy as np
 
 from envs.errors import SnapshotError
 from envs.rocket_league.actions import ACTION_TABLE, IDLE, action_space, to_controls
+from envs.rocket_league.arena_state import CONTROLS
 from envs.rocket_league.arenas import Arenas
 from envs.rocket_league.constants import TICKS_PER_SECOND
 from envs.rocket_league.drawing import draw
+from envs.rocket_league.entities import EntityObservationBuilder
 from envs.rocket_league.events import CONCEDED, EVENTS, TEAM_GOAL, EventTracker
 from envs.rocket_league.info import InfoBuilder
 from envs.rocket_league.observation import ObservationBuilder
@@ -21,6 +23,7 @@ from envs.rocket_league.saving import load, save, set_start
 from envs.rocket_league.starts import Mutator, StartSampler
 
 OPPONENTS = ("idle", "random")
+OBSERVATIONS = ("vector", "entities")
 MAX_TICK_SKIP = TICKS_PER_SECOND
 
 
@@ -58,6 +61,11 @@ class Matches:
             bots in the real game have.
         no_touch_seconds: truncate when nobody touched the ball for so long; None: never.
         start: in which state episodes begin, see `envs.rocket_league.starts.StartSampler`.
+        observation: ``"vector"`` (`envs.rocket_league.observation`) or ``"entities"``
+            (`envs.rocket_league.entities`).
+        max_cars: rows for cars in entity observations, so that policies of one team size fit
+            another; None: as many as play.
+        previous_actions: how many of the last controls entity observations hold.
         threads: how many threads step the matches, including the caller.
 
     Raises:
@@ -77,6 +85,9 @@ class Matches:
         action_delay: int = 1,
         no_touch_seconds: float | None = 30.0,
         start: str | Mapping[str, float] | Mutator = "kickoff",
+        observation: str = "vector",
+        max_cars: int | None = None,
+        previous_actions: int = 5,
         threads: int = 1,
     ) -> None:
         check_options(
@@ -97,11 +108,13 @@ class Matches:
         self._learners = learners
         self._others = np.setdiff1d(np.arange(len(team)), learners)
         self._opponent = opponent
-        self._observe = ObservationBuilder(team, learners)
-        self._observe_others: ObservationBuilder | None = None
+        seeing = {"max_cars": max_cars, "previous_actions": previous_actions}
+        self._observe = _observer(observation, team, learners, **seeing)
+        self._observe_others: ObservationBuilder | EntityObservationBuilder | None = None
+        self._recent = np.zeros((num_arenas, len(team), previous_actions, CONTROLS), np.float32)
         self._opposition: Opposition | None = None
         if callable(opponent):
-            self._observe_others = ObservationBuilder(team, self._others)
+            self._observe_others = _observer(observation, team, self._others, **seeing)
             rows = num_arenas * len(self._others)
             self._opposition = Opposition(opponent, rows, self.action_space)
         self._inform = InfoBuilder(team, learners)
@@ -137,14 +150,25 @@ class Matches:
             set_start(self.arenas, index, self._start(self._random(index)))
             self._events.begin(index)
             self._last_contact[index] = 0
+            self._recent[index] = 0
             if self._opposition is not None:
-                places = np.arange(self._opposition.rows) // len(self._others)
-                self._opposition.begin(places == index)
+                self._opposition.begin(self._rows_of(index))
         self.arenas.state = self.arenas.read()
 
-    def observe(self) -> np.ndarray:
-        """Return the observations of all columns, float32 ``[B, D]``, in a new array."""
-        return self._observe(self.arenas.state).reshape(self.num_columns, -1)
+    def _rows_of(self, index: int) -> np.ndarray:
+        """Return which of the opponent's rows are in a match, bool."""
+        return np.arange(self.num_arenas * len(self._others)) // len(self._others) == index
+
+    def observe(self) -> Any:
+        """Return the observations of all columns, ``[B, ...]``, in new arrays."""
+        return self._seen_by(self._observe)
+
+    def _seen_by(self, observe: ObservationBuilder | EntityObservationBuilder) -> Any:
+        """Return observations ``[N K, ...]``: one array, or a dict of arrays."""
+        if isinstance(observe, ObservationBuilder):
+            return _joined(observe(self.arenas.state))
+        seen = observe(self.arenas.state, self._recent)
+        return {name: _joined(values) for name, values in seen.items()}
 
     def reset_info(self) -> dict[str, np.ndarray]:
         """Return ``info`` of the present state, in which nothing has happened yet."""
@@ -163,6 +187,8 @@ class Matches:
         before = self.arenas.state
         self.arenas.step(controls, rows, self._ticks, self._delay, self._random)
         after = self.arenas.state
+        self._recent[:, :, 1:] = self._recent[:, :, :-1].copy()
+        self._recent[:, :, 0] = after.controls
         counts = self._events.update(before, after, self.arenas.bumps, self.arenas.pickups)
         goal = (after.score != before.score).any(axis=1)
         self._last_contact += self._ticks
@@ -170,8 +196,12 @@ class Matches:
         bored = (self._last_contact >= self._patience) & ~goal
         own = np.take(counts, self._learners, axis=1)
         columns = len(self._learners)
+        reward = (own[:, :, TEAM_GOAL] - own[:, :, CONCEDED]).astype(np.float64)
+        if self._opposition is not None:
+            for index in np.flatnonzero(goal).tolist():
+                self._opposition.result(self._rows_of(index), int(np.sign(reward[index, 0])))
         return Outcome(
-            (own[:, :, TEAM_GOAL] - own[:, :, CONCEDED]).astype(np.float64).reshape(-1),
+            reward.reshape(-1),
             np.repeat(goal, columns),
             np.repeat(bored, columns),
             self._inform(after, counts),
@@ -195,8 +225,7 @@ class Matches:
     def _other_actions(self) -> np.ndarray:
         shape = (len(self._others), *(self.action_space.shape or ()))
         if self._opposition is not None and self._observe_others is not None:
-            seen = self._observe_others(self.arenas.state)
-            chosen = self._opposition.act(seen.reshape(-1, seen.shape[-1]))
+            chosen = self._opposition.act(self._seen_by(self._observe_others))
             return chosen.reshape(self.num_arenas, *shape)
         if self._opponent == "random":
             randoms = [self._random(index) for index in range(self.num_arenas)]
@@ -225,6 +254,7 @@ class Matches:
             "tracker": self._events.state(),
             "memory": self.arenas.memory(),
             "last_contact": self._last_contact.copy(),
+            "recent": self._recent.copy(),
             "opponent": None if self._opposition is None else self._opposition.snapshot(),
             "random": [
                 None if random is None else dict(random.bit_generator.state)
@@ -251,6 +281,7 @@ class Matches:
         self.arenas.set_memory(tree["memory"])
         self._events.set_state(tree["tracker"])
         self._last_contact[...] = tree["last_contact"]
+        self._recent[...] = tree["recent"]
         if self._opposition is not None and tree["opponent"] is not None:
             self._opposition.restore(tree["opponent"])
         for index, state in enumerate(tree["random"]):
@@ -269,6 +300,20 @@ class Matches:
     def close(self) -> None:
         """End the threads."""
         self.arenas.close()
+
+
+def _observer(
+    kind: str, team: np.ndarray, cars: np.ndarray, **options: Any
+) -> ObservationBuilder | EntityObservationBuilder:
+    if kind not in OBSERVATIONS:
+        raise ValueError(f"observation must be 'vector' or 'entities', got {kind!r}.")
+    if kind == "vector":
+        return ObservationBuilder(team, cars)
+    return EntityObservationBuilder(team, cars, **options)
+
+
+def _joined(values: np.ndarray) -> np.ndarray:
+    return values.reshape(-1, *values.shape[2:])
 
 
 def check_options(

@@ -36,16 +36,16 @@ POSITION_SCALE = 1 / SIDE_WALL_X
 VELOCITY_SCALE = 1 / CAR_MAX_SPEED
 ANGULAR_SCALE = 1 / CAR_MAX_ANGULAR_SPEED
 
-_BODY = np.array([0, 1, 2, 7, 8, 9, 10, 11, 12])
-_BODY_SCALE = np.repeat([POSITION_SCALE, VELOCITY_SCALE, ANGULAR_SCALE], 3).astype(np.float32)
+BODY = np.array([0, 1, 2, 7, 8, 9, 10, 11, 12])
+BODY_SCALE = np.repeat([POSITION_SCALE, VELOCITY_SCALE, ANGULAR_SCALE], 3).astype(np.float32)
 _CAR_COLUMNS = np.array(
-    [*(_BODY + CAR_BODY), *range(24, 27), *range(30, 33), CAR_BOOST, CAR_ON_GROUND, CAR_DEMOLISHED]
+    [*(BODY + CAR_BODY), *range(24, 27), *range(30, 33), CAR_BOOST, CAR_ON_GROUND, CAR_DEMOLISHED]
 )
-_CAR_SCALE = np.array([*_BODY_SCALE, *[1.0] * 6, 1 / BOOST_MAX, 1.0, 1.0], dtype=np.float32)
+_CAR_SCALE = np.array([*BODY_SCALE, *[1.0] * 6, 1 / BOOST_MAX, 1.0, 1.0], dtype=np.float32)
 # The first columns of `ArenaState.flight`: jumps and flips, then the time since a jump.
-_OWN_FLIGHT_SCALE = np.array([1, 1, 1, 1, 1, 1 / DODGE_SECONDS], dtype=np.float32)
-_RESPAWN_SCALE = np.float32(1 / RESPAWN_SECONDS)
-_LOCAL_SCALE = np.array([[POSITION_SCALE], [VELOCITY_SCALE]], dtype=np.float32)
+OWN_FLIGHT_SCALE = np.array([1, 1, 1, 1, 1, 1 / DODGE_SECONDS], dtype=np.float32)
+RESPAWN_SCALE = np.float32(1 / RESPAWN_SECONDS)
+LOCAL_SCALE = np.array([[POSITION_SCALE], [VELOCITY_SCALE]], dtype=np.float32)
 
 BALL, PADS, CAR, LOCAL, FLIGHT, CONTROLS = 9, 34, 21, 6, 6, 8
 
@@ -71,6 +71,29 @@ def layout(blue: int, orange: int) -> dict[str, slice]:
     }
 
 
+def seen_from(team: np.ndarray, cars: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return in which order, and from which side, some of the cars see all of them.
+
+    Args:
+        team: int64 ``[C]``: the team of each car.
+        cars: the places of the cars to look through, ``[K]``.
+
+    Returns:
+        Indices int64 ``[K C]`` into the ``2 C`` rows of an arena, in which the two views of every
+        car follow each other: itself, its team mates, its opponents; and the view of each, int64
+        ``[K]``, 0 as blue and 1 as orange.
+    """
+    view = (team[cars] == ORANGE).astype(int)
+    places = np.arange(len(team))
+    order = np.array(
+        [
+            [car, *places[(team == team[car]) & (places != car)], *places[team != team[car]]]
+            for car in cars.tolist()
+        ]
+    )
+    return (2 * order + view[:, None]).ravel(), view
+
+
 @final
 class ObservationBuilder:
     """Builds the observations of some of the cars of every arena.
@@ -85,20 +108,7 @@ class ObservationBuilder:
 
     def __init__(self, team: np.ndarray, cars: np.ndarray) -> None:
         self._cars = cars
-        self._view = (team[cars] == ORANGE).astype(int)
-        places = np.arange(len(team))
-        order = np.array(
-            [
-                [
-                    car,
-                    *places[(team == team[car]) & (places != car)],
-                    *places[team != team[car]],
-                ]
-                for car in cars.tolist()
-            ]
-        )
-        # The two views of every car follow each other in memory.
-        self._order = (2 * order + self._view[:, None]).ravel()
+        self._order, self._view = seen_from(team, cars)
         self._size = BALL + PADS + CAR * len(team) + LOCAL + FLIGHT + CONTROLS
         self.space = spaces.Box(-np.inf, np.inf, (self._size,), np.float32)
 
@@ -107,7 +117,7 @@ class ObservationBuilder:
         count, cars = len(state.ball_rows), len(self._cars)
         result = np.empty((count, cars, self._size), dtype=np.float32)
         shared = np.empty((count, 2, BALL + PADS), dtype=np.float32)
-        shared[:, :, :BALL] = np.take(state.ball_rows, _BODY, axis=2) * _BODY_SCALE
+        shared[:, :, :BALL] = np.take(state.ball_rows, BODY, axis=2) * BODY_SCALE
         shared[:, 0, BALL:] = state.pad_timers * np.float32(-1 / BIG_PAD_SECONDS)
         shared[:, 0, BALL:] += np.float32(1)
         shared[:, 1, BALL:] = shared[:, 0, : BALL - 1 : -1]
@@ -120,7 +130,7 @@ class ObservationBuilder:
         )
         features[..., 18] = state.flight[:, :, None, IS_SUPERSONIC]
         features[..., 19] = state.has_flip[:, :, None]
-        features[..., 20] = state.flight[:, :, None, RESPAWN_TIMER] * _RESPAWN_SCALE
+        features[..., 20] = state.flight[:, :, None, RESPAWN_TIMER] * RESPAWN_SCALE
         entities = np.take(features.reshape(count, -1, CAR), self._order, axis=1)
         end = start + CAR * state.car_rows.shape[1]
         result[:, :, start:end] = entities.reshape(count, cars, -1)
@@ -128,7 +138,7 @@ class ObservationBuilder:
         result[:, :, end : end + LOCAL] = self._ball_local(state)
         end += LOCAL
         flight = np.take(state.flight, self._cars, axis=1)[:, :, :FLIGHT]
-        np.multiply(flight, _OWN_FLIGHT_SCALE, out=result[:, :, end : end + FLIGHT])
+        np.multiply(flight, OWN_FLIGHT_SCALE, out=result[:, :, end : end + FLIGHT])
         result[:, :, end + FLIGHT :] = np.take(state.controls, self._cars, axis=1)
         return result
 
@@ -140,7 +150,7 @@ class ObservationBuilder:
         ball = state.ball_rows[:, None, 0]
         np.subtract(ball[..., 0:3], rows[..., 11:14], out=away[:, :, 0])
         np.subtract(ball[..., 7:10], rows[..., 18:21], out=away[:, :, 1])
-        away *= _LOCAL_SCALE
+        away *= LOCAL_SCALE
         # One sum over a product: numpy's matrix product of many small matrices is a slow loop.
         axes = rows[..., 24:33].reshape(*shape, 1, 3, 3)
         local = np.add.reduce(axes * away[:, :, :, None], axis=4)

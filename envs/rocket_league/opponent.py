@@ -1,11 +1,13 @@
 """Whoever drives the cars that do not learn: a function of their observations.
 
 A plain function ``observations [N, ...] -> actions [N, ...]`` is enough. An opponent that draws
-random numbers or remembers something can have four methods more, which the environments call:
+random numbers or remembers something can have more methods, which the environments call:
 
 * ``fresh()`` returns a player of its own for one environment (weights may be shared);
 * ``seed(number)`` starts its random numbers anew, with those of the environment;
 * ``begin(rows)`` says in which rows (bool ``[N]``) the episode of one match begins;
+* ``result(rows, value)`` says that a goal fell in the match of these rows: 1 when the team of the
+  learning car scored, -1 when it conceded;
 * ``snapshot()`` and ``restore(tree)`` save what acting has changed, as plain data.
 """
 
@@ -76,6 +78,16 @@ class Opposition:
         """
         if hasattr(self._player, "begin"):
             self._player.begin(rows)
+
+    def result(self, rows: np.ndarray, value: int) -> None:
+        """Tell the opponent that a goal fell in one match.
+
+        Args:
+            rows: bool ``[N]``, the cars of that match.
+            value: 1 when the learning car's team scored, -1 when it conceded.
+        """
+        if hasattr(self._player, "result"):
+            self._player.result(rows, value)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the opponent's state; a function without ``snapshot`` is taken to have none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import gymnasium
 import numpy as np
@@ -25,6 +25,7 @@ from envs.rocket_league.rlgym_match import (
 )
 from envs.rocket_league.rlgym_random import GlobalStream
 from envs.rocket_league.rlgym_state import StateColumns
+from envs.rocket_league.rlgym_terms import RewardTerms, described
 
 
 @final
@@ -58,9 +59,12 @@ class RLGymVectorEnv(VectorEnv[Any, Any, Any]):
         observation_space: of one column, where the builder's description does not say it.
         action_space: of one column, where the parser's description does not say it.
         autoreset: begin the next episode in the step that ended one; without it the caller resets.
+        reward_terms: further reward functions by name, whose values are only reported, as
+            ``rlgym_<name>`` in ``info``.
 
     Attributes:
         matches: the matches; ``matches[0].game`` is the first RLGym object.
+        info_keys: every name in ``info``, with its meaning, unit and shape.
 
     Raises:
         VectorizationError: that number of columns is impossible.
@@ -68,7 +72,6 @@ class RLGymVectorEnv(VectorEnv[Any, Any, Any]):
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
-    info_keys: ClassVar[Mapping[str, str]] = INFO_KEYS
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class RLGymVectorEnv(VectorEnv[Any, Any, Any]):
         observation_space: spaces.Space | None = None,
         action_space: spaces.Space | None = None,
         autoreset: bool = True,
+        reward_terms: Mapping[str, Any] | None = None,
     ) -> None:
         self.matches: list[Match] = []
         if not (opponent is None or opponent == IDLE or callable(opponent)):
@@ -87,6 +91,9 @@ class RLGymVectorEnv(VectorEnv[Any, Any, Any]):
                 f"opponent must be {IDLE!r} or a function of observations, got {opponent!r}."
             )
         self.matches = _matches(build, num_envs, opponent)
+        self.info_keys = {**INFO_KEYS, **described(reward_terms)}
+        for match in self.matches if reward_terms else ():
+            match.report(RewardTerms(match.game.reward_fn, reward_terms or {}))
         first = self.matches[0]
         self._cars = first.learners
         self.num_envs = self._cars * len(self.matches)
@@ -135,7 +142,7 @@ class RLGymVectorEnv(VectorEnv[Any, Any, Any]):
                         self._opposition.seed(number + 2)
         for index in range(len(self.matches)):
             self._begin(index)
-        return self._observations(), self._columns.first()
+        return self._observations(), {**self._columns.first(), **self._term_columns()}
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step every match once.
@@ -169,6 +176,7 @@ class RLGymVectorEnv(VectorEnv[Any, Any, Any]):
             truncated |= np.repeat(late, self._cars)
             over |= late
         infos: dict[str, Any] = self._columns.update([m.game.state for m in self.matches])
+        infos.update(self._term_columns())
         observations = self._observations()
         if over.any() and self._autoreset:
             infos["final_obs"], infos["_final_obs"] = observations, np.repeat(over, self._cars)
@@ -199,6 +207,14 @@ class RLGymVectorEnv(VectorEnv[Any, Any, Any]):
         self._elapsed[index] = 0
         if self._opposition is not None:
             self._opposition.begin(np.arange(self._opposition.rows) // self._others == index)
+
+    def _term_columns(self) -> dict[str, np.ndarray]:
+        """Return what the reward terms paid in the last step, float64 ``[B]`` by name."""
+        rows = [match.term_rows() for match in self.matches]
+        return {
+            name: np.array([value for row in rows for value in row[name][: self._cars]])
+            for name in rows[0]
+        }
 
     def _step_all(self, given: list[list[Any]]) -> None:
         for match, actions in zip(self.matches, given, strict=True):
@@ -232,10 +248,13 @@ class RLGymEnv(gymnasium.Env[Any, Any]):
         opponent: a function of the other cars' observations ``[N, ...]``, or ``"idle"``.
         observation_space: where the builder's description does not say it.
         action_space: where the parser's description does not say it.
+        reward_terms: see `RLGymVectorEnv`.
+
+    Attributes:
+        info_keys: every name in ``info``, with its meaning, unit and shape.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012
-    info_keys: ClassVar[Mapping[str, str]] = INFO_KEYS
 
     def __init__(
         self,
@@ -244,11 +263,13 @@ class RLGymEnv(gymnasium.Env[Any, Any]):
         opponent: Opponent | str = IDLE,
         observation_space: spaces.Space | None = None,
         action_space: spaces.Space | None = None,
+        reward_terms: Mapping[str, Any] | None = None,
     ) -> None:
         self._columns = RLGymVectorEnv(
             build, 1, opponent=opponent, observation_space=observation_space,
-            action_space=action_space, autoreset=False,
+            action_space=action_space, autoreset=False, reward_terms=reward_terms,
         )  # fmt: skip
+        self.info_keys = self._columns.info_keys
         self.observation_space = self._columns.single_observation_space
         self.action_space = self._columns.single_action_space
 
@@ -278,7 +299,9 @@ class RLGymEnv(gymnasium.Env[Any, Any]):
         self._columns.close()
 
 
-_FRONT = ("opponent", "max_episode_steps", "observation_space", "action_space")
+_FRONT = (
+    "opponent", "max_episode_steps", "observation_space", "action_space", "reward_terms",
+)  # fmt: skip
 
 
 def make_vector(num_envs: int, **options: Any) -> RLGymVectorEnv:

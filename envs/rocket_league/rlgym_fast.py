@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import numpy as np
 from gymnasium import spaces
@@ -25,6 +25,7 @@ from envs.rocket_league.rlgym_components import ComponentError, component, draws
 from envs.rocket_league.rlgym_game_state import GameStates
 from envs.rocket_league.rlgym_match import space_of, stacked
 from envs.rocket_league.rlgym_random import GlobalStream
+from envs.rocket_league.rlgym_terms import RewardTerms, described
 
 
 @final
@@ -45,12 +46,15 @@ class RLGymFastVectorEnv(VectorEnv[Any, Any, Any]):
         termination_cond: None for a goal.
         truncation_cond: None for ``no_touch_seconds`` of the fast environment.
         shared_info_provider: None for none.
+        reward_terms: further reward functions by name, whose values are only reported, as
+            ``rlgym_<name>`` in ``info``.
         max_episode_steps: truncate after so many steps; None: never.
         **options: ``actions``, ``tick_skip``, ``action_delay``, ``no_touch_seconds``, ``start``
             and ``threads`` of `envs.rocket_league.vector.RocketLeagueVectorEnv`.
 
     Attributes:
         matches: the engine and what is computed for all cars at once.
+        info_keys: every name in ``info``, with its meaning, unit and shape.
 
     Raises:
         VectorizationError: that number of columns is impossible.
@@ -58,7 +62,6 @@ class RLGymFastVectorEnv(VectorEnv[Any, Any, Any]):
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
-    info_keys: ClassVar[Mapping[str, str]] = INFO_KEYS
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class RLGymFastVectorEnv(VectorEnv[Any, Any, Any]):
         termination_cond: Any = None,
         truncation_cond: Any = None,
         shared_info_provider: Any = None,
+        reward_terms: Mapping[str, Any] | None = None,
         max_episode_steps: int | None = None,
         **options: Any,
     ) -> None:
@@ -92,6 +96,10 @@ class RLGymFastVectorEnv(VectorEnv[Any, Any, Any]):
             {slot: component(slot, value) for slot, value in given.items() if value is not None}
             for _ in range(count)
         ]
+        if reward_terms:
+            for parts in self._parts:
+                parts["reward_fn"] = RewardTerms(parts.get("reward_fn"), reward_terms)
+        self.info_keys = {**INFO_KEYS, **described(reward_terms)}
         learners = np.arange(self._cars)
         self.matches = Matches(count, blue, orange, learners, opponent="idle", **options)
         self._games = GameStates(self.matches.arenas)
@@ -129,7 +137,7 @@ class RLGymFastVectorEnv(VectorEnv[Any, Any, Any]):
                 if index == 0:
                     self._step_stream = GlobalStream(number + 1) if self._draws else None
         self._begin(np.arange(len(self._parts)))
-        return self._observations(), self.matches.reset_info()
+        return self._observations(), {**self.matches.reset_info(), **self._term_columns()}
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step every match once; see `envs.rocket_league.vector.RocketLeagueVectorEnv`.
@@ -153,7 +161,7 @@ class RLGymFastVectorEnv(VectorEnv[Any, Any, Any]):
         # A car that is not done itself when its match ends: its future was cut off.
         truncated |= np.repeat(over, self._cars) & ~terminated
         observation = self._observations()
-        infos: dict[str, Any] = outcome.info
+        infos: dict[str, Any] = {**outcome.info, **self._term_columns()}
         if over.any():
             infos["final_obs"], infos["_final_obs"] = observation, np.repeat(over, self._cars)
             self._begin(np.flatnonzero(over))
@@ -212,6 +220,15 @@ class RLGymFastVectorEnv(VectorEnv[Any, Any, Any]):
             )
         return found
 
+    def _term_columns(self) -> dict[str, np.ndarray]:
+        """Return what the reward terms paid in the last step, float64 ``[B]`` by name."""
+        functions = [parts.get("reward_fn") for parts in self._parts]
+        rows = [f.rows(self._games.agents) for f in functions if isinstance(f, RewardTerms)]
+        return {
+            name: np.array([value for row in rows for value in row[name]])
+            for name in (rows[0] if rows else ())
+        }
+
     def _judge(
         self,
         index: int,
@@ -237,6 +254,8 @@ class RLGymFastVectorEnv(VectorEnv[Any, Any, Any]):
             ended = dict(zip(agents, terminated[columns].tolist(), strict=True))
             cut = dict(zip(agents, truncated[columns].tolist(), strict=True))
             paid = parts["reward_fn"].get_rewards(agents, state, ended, cut, shared)
+            if isinstance(parts["reward_fn"], RewardTerms) and parts["reward_fn"].paid is None:
+                return
             reward[columns] = [float(paid[agent]) for agent in agents]
 
 

@@ -12,6 +12,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 from envs.errors import VectorizationError
 from envs.rocket_league.rlgym_components import SLOTS, ComponentError, draws_globally
 from envs.rocket_league.rlgym_random import GlobalStream
+from envs.rocket_league.rlgym_terms import RewardTerms
 
 
 @final
@@ -50,6 +51,16 @@ class Match:
         self.rewards: list[float] = []
         self.terminated: list[bool] = []
         self.truncated: list[bool] = []
+
+    def report(self, terms: RewardTerms) -> None:
+        """Let a reward function with terms take the place of the match's own, which it holds."""
+        self.game.reward_fn = terms
+        self.draws_in_steps |= draws_globally(list(terms.functions.values()))
+
+    def term_rows(self) -> dict[str, list[float]]:
+        """Return what reported terms paid in the last step, one number per car; empty without."""
+        function = self.game.reward_fn
+        return function.rows(self.agents) if isinstance(function, RewardTerms) else {}
 
     @property
     def is_seeded(self) -> bool:

@@ -151,13 +151,16 @@ class StartSampler:
     """Draws the states in which episodes begin.
 
     Args:
-        start: ``"kickoff"``; ``"random"`` (see `anywhere`); a mapping of these names to weights; or
-            a function ``(start, random) -> None`` that changes a kick-off in place.
+        start: ``"kickoff"``; ``"random"`` (see `anywhere`); a file of moments of play, whose name
+            ends in ``.safetensors`` (see `envs.rocket_league.recorded_starts`); a mapping of these
+            names to weights; or a function ``(start, random) -> None`` that changes a kick-off in
+            place.
         blue: cars of blue.
         orange: cars of orange.
 
     Raises:
-        ValueError: an unknown name, or weights that are negative or all zero.
+        ValueError: an unknown name, a file that cannot be used, or weights that are negative or all
+            zero.
     """
 
     def __init__(self, start: str | Mapping[str, float] | Mutator, blue: int, orange: int) -> None:
@@ -166,16 +169,21 @@ class StartSampler:
         if callable(start):
             self._mutate, start = start, "kickoff"
         weights = {start: 1.0} if isinstance(start, str) else dict(start)
-        unknown = sorted(set(weights) - set(NAMED))
+        files = [name for name in weights if str(name).endswith(".safetensors")]
+        unknown = sorted(set(weights) - set(NAMED) - set(files))
         if unknown:
             raise ValueError(
-                f"Unknown start {unknown[0]!r}. Expected 'kickoff', 'random', a mapping of these "
-                "to weights such as {'kickoff': 0.3, 'random': 0.7}, or a function (start, random)."
+                f"Unknown start {unknown[0]!r}. Expected 'kickoff', 'random', a file "
+                "*.safetensors of moments of play, a mapping of these to weights such as "
+                "{'kickoff': 0.3, 'random': 0.7}, or a function (start, random)."
             )
         values = np.array(list(weights.values()), dtype=float)
         if not (values >= 0).all() or not 0 < values.sum() < np.inf:
             raise ValueError(f"The weights of start must be at least 0 and not all 0: {weights}.")
-        self._kinds = [NAMED[name] for name in weights]
+        from envs.rocket_league.recorded_starts import RecordedStarts
+
+        recorded = {name: RecordedStarts(name, blue, orange) for name in files}
+        self._kinds = [recorded[name] if name in recorded else NAMED[name] for name in weights]
         self._chances = values / values.sum()
 
     def __call__(self, random: np.random.Generator) -> Start:

@@ -20,7 +20,7 @@ _NO_LIMIT = np.iinfo(np.int64).max
 
 
 @final
-class RocketLeagueVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+class RocketLeagueVectorEnv(VectorEnv[Any, np.ndarray, np.ndarray]):
     """Many matches, stepped together; by default every car learns.
 
     Columns are grouped by match: its blue cars, then its orange ones. Each sees the field from its
@@ -44,7 +44,12 @@ class RocketLeagueVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         action_delay: for how many of them the controls of the step before still hold.
         no_touch_seconds: truncate when no car touched the ball for so long; None: never.
         start: ``"kickoff"``, ``"random"``, a mapping of these to weights, or a function
-            ``(start, random) -> None`` that changes a kick-off in place.
+            ``(start, random) -> None`` that changes a kick-off in place. A weight may also be
+            that of a file of recorded states, see `envs.rocket_league.recorded_starts`.
+        observation: ``"vector"``, or ``"entities"``: a dict of the own car, the ball and all cars
+            as rows, and which rows are padding, see `envs.rocket_league.entities`.
+        max_cars: rows for cars among the entities; None: as many as play.
+        previous_actions: how many of the last controls entity observations hold.
         threads: how many threads step the matches, including the caller; None: one per processor,
             and at least four matches for each. The engine releases Python's lock while it steps;
             results do not depend on the number.
@@ -52,6 +57,7 @@ class RocketLeagueVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     Attributes:
         matches: the engine and everything computed from it.
+        opponent: as it was given.
 
     Raises:
         VectorizationError: ``num_envs`` is not a multiple of the columns per match.
@@ -78,6 +84,9 @@ class RocketLeagueVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         action_delay: int = 1,
         no_touch_seconds: float | None = 30.0,
         start: str | Mapping[str, float] | Mutator = "kickoff",
+        observation: str = "vector",
+        max_cars: int | None = None,
+        previous_actions: int = 5,
         threads: int | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -102,6 +111,9 @@ class RocketLeagueVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             action_delay=action_delay,
             no_touch_seconds=no_touch_seconds,
             start=start,
+            observation=observation,
+            max_cars=max_cars,
+            previous_actions=previous_actions,
             threads=_threads(num_envs // per_match) if threads is None else threads,
         )
         self.num_envs = num_envs
@@ -110,6 +122,7 @@ class RocketLeagueVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.render_mode = render_mode
+        self.opponent = opponent
         self._per_match = per_match
         self._limit = _NO_LIMIT if max_episode_steps is None else max_episode_steps
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
@@ -119,7 +132,7 @@ class RocketLeagueVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         *,
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode in every match.
 
         Args:
@@ -144,16 +157,14 @@ class RocketLeagueVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._elapsed[:] = 0
         return self.matches.observe(), self.matches.reset_info()
 
-    def step(
-        self, actions: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step every match once.
 
         Args:
             actions: ``[B, ...]``.
 
         Returns:
-            Observations float32 ``[B, D]``, float64 rewards, terminated, truncated (each ``[B]``;
+            Observations ``[B, ...]``, float64 rewards, terminated, truncated (each ``[B]``;
             both can be true at a time limit), and ``infos`` of the transition (`info_keys`, and
             ``final_obs`` where an episode ended).
 

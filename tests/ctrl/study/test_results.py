@@ -54,5 +54,5 @@ def test_a_rule_may_be_about_a_number_that_only_its_methods_have(tmp_path):
 
 @pytest.mark.parametrize("rule", [{"at_most": {"of": "cloning"}}, {"beats": "cloning"}])
 def test_a_method_of_the_rule_without_the_number_is_named(rule, tmp_path):
-    with pytest.raises(UnknownNameError, match="'gradient'.*Valid: score"):
+    with pytest.raises(UnknownNameError, match=r"'gradient'.*Valid: score"):
         judged(tmp_path, ["penalty", "none"], **rule)

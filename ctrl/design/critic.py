@@ -1,0 +1,49 @@
+"""From a designer's text to a program that passed the Critic, or to sentences about its faults."""
+
+from __future__ import annotations
+
+from typing import final
+
+from ctrl.design.attempts import Try
+from ctrl.design.environment import Surroundings
+from reward_models.coded.critic import review
+from reward_models.coded.limits import Limits
+from reward_models.coded.program import Convention, Program, extract_code
+from reward_models.coded.sandbox import Sandbox
+
+_FAULTS = 20
+
+
+@final
+class Critic:
+    """Review programs by what they do on steps of the environment.
+
+    Args:
+        around: the environment.
+        convention: of the programs.
+    """
+
+    def __init__(self, around: Surroundings, convention: Convention) -> None:
+        self._around, self._convention = around, convention
+        self._sandbox = Sandbox(Limits())
+
+    def __enter__(self) -> Critic:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._sandbox.close()
+
+    def review(self, reply: str, parents: tuple[str, ...]) -> tuple[Program | None, Try]:
+        """Return the program in a reply, or None, and what was found.
+
+        Args:
+            reply: of a designer.
+            parents: hashes of the programs it was made from.
+        """
+        source = extract_code(reply)
+        verdict = review(
+            source, self._convention, self._around.inputs, self._around.samples,
+            sandbox=self._sandbox, parents=parents,
+        )  # fmt: skip
+        faults = tuple(str(fault) for fault in verdict.faults[:_FAULTS])
+        return verdict.program, Try(reply, source, faults)

@@ -1,0 +1,1 @@
+"""A designer without a language model: programs composed and mutated from documented quantities."""

@@ -1,0 +1,1 @@
+"""Self-play: opponents from the learner's own past, and skill measured by matches."""
