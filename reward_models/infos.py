@@ -70,7 +70,8 @@ class VectorOutcome:
 
     Args:
         infos: name -> array ``[B, ...]``, with ``_name`` masks where not every column has it.
-        ended: ``[B]``, columns whose step is described by ``infos["final_info"]``.
+        ended: ``[B]``, columns whose step is described by ``infos["final_info"]``; where there is
+            none, as in environments that report the step itself with it, by ``infos``.
         real: ``[B]``, columns that took a step.
     """
 
@@ -111,7 +112,7 @@ class VectorOutcome:
     def _found(self, name: str) -> tuple[np.ndarray | None, np.ndarray]:
         """Return the values and which columns have them, each from its own step."""
         values, has = _column(self.infos, name, len(self.real))
-        if self.ended.any():
+        if self.ended.any() and "final_info" in self.infos:
             final, final_has = _column(self.infos.get("final_info"), name, len(self.real))
             has = np.where(self.ended, final_has, has)
             if final is not None:

@@ -17,7 +17,7 @@ from ctrl.design.episode_log import EpisodeLog
 TIME_LIMIT = "time limit"
 UNKNOWN_END = "ended by the task without a documented event"
 
-_TEXT_LENGTH = 32
+_MESSAGE, _TEXT_LENGTH = "message", 32
 _QUOTED = 80
 _RARE = 0.01
 _DIGITS = 6
@@ -67,8 +67,9 @@ class Facts:
         length: mean length, steps.
         task_return: mean return.
         causes: how many failed episodes ended with each cause, the most frequent first. A cause is
-            a documented flag that was 0 in the whole episode and 1 at its end, else the last
-            message of the game, else how the episode ended.
+            a documented flag that was 0 in the whole episode and 1 at its end, the last message of
+            the game where the task ended the episode, or, without both, how the episode ended; one
+            episode can have several.
         flags: those causes that are documented flags.
         paid: per part of the program.
         course: per documented number, in the last steps of failed episodes.
@@ -200,13 +201,11 @@ def _causes(episode: EpisodeLog, flags: set[str]) -> list[str]:
         for name in sorted(flags)
         if episode.quantities[name][-1] == 1 and not episode.quantities[name][:-1].any()
     ]
-    if ends:
-        return ends
     for name in sorted(episode.quantities):
-        message = _last_text(episode.quantities[name])
+        message = _last_text(episode.quantities[name]) if _MESSAGE in name else ""
         if message:
-            return [f"{name}: {message}"]
-    return [UNKNOWN_END]
+            ends.append(f"{name}: {message}")
+    return ends or [UNKNOWN_END]
 
 
 def _last_text(rows: np.ndarray) -> str:

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from jaxtyping import Float
 from torch import Tensor
 
-from reward_models.base import RewardModel, Scope, as_reward_model, checked_output
+from reward_models.base import RewardModel, Scope, checked_output
 from reward_models.errors import UnknownNameError, UserError
 from reward_models.imitation.forward_model import ForwardModel
 from reward_models.imitation.lipschitz import reward_gradient_norms
@@ -106,11 +106,13 @@ class Pessimistic(RewardModel):
             raise UserError(f"floor must lie in [0, 1), got {floor}.")
         if not (math.isfinite(self.target) and self.target > 0.0):
             raise UserError(f"target must be positive and finite, got {target}.")
-        if isinstance(model, str | Mapping):
-            spaces_given = _both_spaces("A model by name", observation_space, action_space)
-            self.model = _named(model, *spaces_given, gamma, seed)
-        else:
-            self.model = as_reward_model(model)
+        # The registry lists this class, so it can only be imported here.
+        from reward_models.registry import inner_reward
+
+        self.model = inner_reward(
+            model, observation_space=observation_space, action_space=action_space, gamma=gamma,
+            seed=seed,
+        )  # fmt: skip
         if kappa == "own":
             _check_own(self.model)
         self.dynamics: ForwardModel | None = None
@@ -192,25 +194,6 @@ def _both_spaces(
     if observation_space is None or action_space is None:
         raise UserError(f"{what} needs observation_space=... and action_space=... to be built.")
     return observation_space, action_space
-
-
-def _named(
-    model: Mapping[str, Any] | str,
-    observation_space: spaces.Space,
-    action_space: spaces.Space,
-    gamma: float | None,
-    seed: int,
-) -> RewardModel:
-    from reward_models.registry import build_reward
-
-    options = {"use": model} if isinstance(model, str) else dict(model)
-    use = options.pop("use", None)
-    if not isinstance(use, str):
-        raise UserError(f"model must say what to use, as in {{use: gail, ...}}, got {model!r}.")
-    return build_reward(
-        use, observation_space=observation_space, action_space=action_space,
-        gamma=0.99 if gamma is None else gamma, seed=seed, options=options,
-    )  # fmt: skip
 
 
 def _check_own(model: RewardModel) -> None:

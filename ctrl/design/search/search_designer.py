@@ -136,6 +136,7 @@ class _Study:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.best = request.best
+        self.readable = request.inputs.identifiers
         self.success = success_events(request.inputs, request.ranges, request.target)
         self.ideas: list[Idea] = dense_ideas(request.inputs, request.ranges)
         if not self.ideas:
@@ -166,12 +167,11 @@ class _Study:
             if attempt.trial is None:
                 continue
             facts = attempt.trial.facts
-            for name in facts.flags:
-                if name not in goals and name in self.request.inputs.identifiers:
-                    counts[name] = max(
-                        counts.get(name, (0, 0)), (facts.causes[name], facts.failures)
-                    )
-            explained = sum(facts.causes[name] for name in facts.flags)
+            causes = [n for n in facts.flags if n not in goals and n in self.readable]
+            for name in causes:
+                seen = (facts.causes[name], facts.failures)
+                counts[name] = max(counts.get(name, seen), seen)
+            explained = sum(facts.causes[name] for name in causes)
             if facts.died > explained:
                 unexplained = max(unexplained, (facts.died - explained, facts.failures))
         parts, thoughts = list(self.success), []
