@@ -78,6 +78,11 @@ class LanguageLearner:
         self.mix = build_mix(config, env=self.vector, gamma=settings.gamma, terms=terms)
         self.objective = build_objective(config.objective, seed=config.seed)
         if self.accelerator.num_processes > 1:
+            if settings.warm_up.share:
+                raise UserError(
+                    "algo.warm_up.share gives every process another number of expert episodes; "
+                    "with several processes say algo.warm_up.episodes."
+                )
             self.mix.check_usable("training in several processes", _learning_refusal)
         self._check()
         self.objective.bind(self.policy)
@@ -188,7 +193,7 @@ class LanguageLearner:
                 break
         for column, episode in enumerate(episodes):
             episode.group = column // settings.group_size
-        self.steps += played * self.accelerator.num_processes
+        self.steps += int(self._total(torch.tensor(played)))
         return episodes, {"rollout/turns": float(played), "rollout/rounds": float(rounds)}
 
     def iterate(self) -> tuple[dict[str, float], list[Episode]]:
@@ -325,6 +330,11 @@ class LanguageLearner:
         self.steps = int(tree["steps"])
         self.sampling.set_state(tree["sampling"])
         self.drawing.set_state(tree["drawing"])
+        rank = self.accelerator.process_index
+        if rank:
+            # The checkpoint is the first process's; the others go on with numbers of their own.
+            self.sampling.manual_seed(self.config.seed + 1_000_003 * rank + self.steps)
+            self.drawing.manual_seed(self.config.seed + 500_009 + rank + self.steps)
         torch.set_rng_state(tree["torch"])
 
     def restore_policy(self, tree: Mapping[str, Any]) -> None:

@@ -34,8 +34,20 @@ def train_language(
     torch.set_num_threads(config.threads)
     _check_settings(config)
     learner = LanguageLearner(config, terms=terms)
-    folder = RunFolder.create(out, config)
-    return _Loop(learner, folder, progress=progress).run()
+    return _Loop(learner, _shared_folder(learner, out, config), progress=progress).run()
+
+
+def _shared_folder(learner: LanguageLearner, out: Path | None, config: TrainConfig) -> RunFolder:
+    """Return the run folder, which the first of several processes makes."""
+    accelerator = learner.accelerator
+    if accelerator.num_processes == 1:
+        return RunFolder.create(out, config)
+    if out is None:
+        raise UserError("With several processes name the run folder: --out DIR.")
+    if accelerator.is_main_process:
+        RunFolder.create(out, config)
+    accelerator.wait_for_everyone()
+    return RunFolder.open(out)
 
 
 def resume_language(
@@ -106,7 +118,7 @@ class _Loop:
 
     def run(self) -> RunResult:
         began, config = time.perf_counter(), self.config
-        logger = self.folder.logger(resumed_at=self.first if self.resumed else None)
+        logger = self._logger()
         bar = tqdm(
             total=config.steps, initial=self.first, desc=self.folder.path.name, unit="turn",
             disable=self.hidden, mininterval=0.5,
@@ -132,9 +144,16 @@ class _Loop:
             logger.close()
             self.learner.close()
         result = self._result(time.perf_counter() - began)
+        if not self.is_main:
+            return result
         text = json.dumps(result.as_dict(), indent=2)
         self.folder.result_file.write_text(text + "\n", encoding="utf-8")
         return result
+
+    def _logger(self) -> Logger:
+        if not self.is_main:
+            return Logger(None, [])
+        return self.folder.logger(resumed_at=self.first if self.resumed else None)
 
     def _stop(self) -> None:
         self.interrupted = True
@@ -180,6 +199,8 @@ class _Loop:
             self._save(final=False)
 
     def _alarm(self, alarm: Any, steps: int) -> None:
+        if not self.is_main:
+            return
         tqdm.write(f"{alarm.message}")
         with self.folder.alarms_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"steps": steps, **alarm._asdict()}) + "\n")
