@@ -81,12 +81,15 @@ def test_fewer_than_one_process_is_refused():
 
 
 SCRIPT = """
+import signal
 import sys
 import numpy as np
 from ctrl.config import EnvConfig
 from ctrl.search.evaluation import LocalProcesses, Setting
 
 if __name__ == "__main__":
+    # A shell starts what runs in the background with this signal ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     setting = Setting(env=EnvConfig("HardMaze-v0"), genome={"kind": "controller"})
     with LocalProcesses(setting, processes=1) as pool:
         genomes = np.zeros((100_000, pool.genome.size))
