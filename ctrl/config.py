@@ -164,7 +164,8 @@ class TrainConfig:
         objective: advantage shapers and loss terms by name, in this order.
         steps: environment steps over all columns; 0 with behaviour cloning alone.
         seed: of everything that is random.
-        start_from: folder of an elite of ``ctrl search`` whose policy training starts from.
+        start_from: folder of an elite of ``ctrl search``, or of a run, whose policy training starts
+            from.
         normalize_observations: running mean and deviation for the policy; reward models always
             see raw observations.
         device: ``cpu``, ``cuda`` or ``auto``.

@@ -1,4 +1,4 @@
-"""Training by gradients that starts from a solution of a search."""
+"""Training by gradients that starts from a solution of a search, or from an earlier run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from ctrl.config import TrainConfig, widened
+from ctrl.earlier_run import is_run, starting_from_run, with_run_defaults
 from ctrl.search.elites import Elite, load_elite
 from ctrl.search.genomes import Controller, PolicyGenome, make_genome_kind
 from ctrl.search.genomes.inputs import is_nethack
@@ -26,18 +27,20 @@ _LOG_STD = -1.0
 elite: SB3's 0 would drown in noise what the search found."""
 
 
-def with_elite_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in what plain configuration data leaves to the elite it starts from.
+def with_start_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in what plain configuration data leaves to what it starts from.
 
-    That is the environment and, for a policy genome, the learner. Data without ``start_from`` stay
-    as they are.
+    Of an elite that is the environment and, for a policy genome, the learner; of a run see
+    `ctrl.earlier_run.with_run_defaults`. Data without ``start_from`` stay as they are.
 
     Raises:
-        UserError: there is no such elite.
+        UserError: there is no such elite or run.
     """
     wide = widened(data)
     if wide.get("start_from") is None:
         return wide
+    if is_run(str(wide["start_from"])):
+        return with_run_defaults(wide)
     elite = load_elite(str(wide["start_from"]))
     env = dict(wide.get("env") or {})
     if "id" not in env:
@@ -53,10 +56,10 @@ _SPEED = ("n_envs", "threads", "backend")
 
 
 def starting_from(config: TrainConfig) -> TrainConfig:
-    """Write out what follows from the elite that a configuration starts from.
+    """Write out what follows from the elite or the run that a configuration starts from.
 
     The architecture of the policy becomes part of the learner's settings, so that the run can be
-    resumed and evaluated when the elite is gone. A configuration without ``start_from`` is
+    resumed and evaluated when that is gone. A configuration without ``start_from`` is
     returned as it is.
 
     Raises:
@@ -64,6 +67,8 @@ def starting_from(config: TrainConfig) -> TrainConfig:
     """
     if config.start_from is None:
         return config
+    if is_run(config.start_from):
+        return starting_from_run(config)
     elite = load_elite(config.start_from)
     if config.normalize_observations:
         raise UserError(

@@ -20,7 +20,8 @@ from tqdm import tqdm
 from ctrl.build import OWN_OBJECT, Terms, alone, build_env, build_model
 from ctrl.checkpoint import POLICY, load_tree, newest_checkpoint, save_tree
 from ctrl.config import TASK, TermConfig, TrainConfig, parse_config
-from ctrl.finetune import starting_from, with_elite_defaults, write_elite
+from ctrl.earlier_run import is_run, write_earlier_policy
+from ctrl.finetune import starting_from, with_start_defaults, write_elite
 from ctrl.imitation.cloning import BehaviourCloning
 from ctrl.imitation.lipschitz import check_measurable
 from ctrl.interruption import stop_on_interrupt
@@ -97,9 +98,9 @@ def train(
     Args:
         config: the whole configuration; or give its parts:
         env: environment name, or a mapping with ``id``, ``n_envs``, and its options; None takes
-            that of the elite in ``start_from``.
+            that of the elite or run in ``start_from``.
         algo: learner name, or a mapping with ``name`` and SB3's settings; None takes the learner of
-            an elite that is a policy, else ``ppo``.
+            the policy in ``start_from``, else ``ppo``.
         reward: terms by name: a weight (of a listed reward), a mapping as in a configuration file,
             or a reward model, a function or a ``Term``.
         steps: environment steps.
@@ -132,7 +133,7 @@ def train(
             "env": env, "algo": algo, "reward": described, "steps": steps, "seed": seed, **settings
         }  # fmt: skip
         given = {key: value for key, value in data.items() if value is not None}
-        config = parse_config(with_elite_defaults(given))
+        config = parse_config(with_start_defaults(given))
     config = complete(config)
     check_plain(config)
     if is_language(config.algo.name):
@@ -141,8 +142,11 @@ def train(
         place = None if out is None else Path(out)
         return train_language(config, terms=terms, out=place, progress=progress)
     model = _prepared(config, terms)
-    elite = None if config.start_from is None else load_elite(config.start_from)
-    if elite is not None:
+    elite = None
+    if config.start_from is not None and is_run(config.start_from):
+        write_earlier_policy(model, config.start_from)
+    elif config.start_from is not None:
+        elite = load_elite(config.start_from)
         write_elite(model, elite)
     cloning = None
     if config.behaviour_cloning is not None:

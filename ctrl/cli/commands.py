@@ -14,11 +14,11 @@ Outcome = tuple[int, dict[str, Any]]
 
 def train_command(options: argparse.Namespace) -> Outcome:
     """Train one run, or one per seed."""
-    from ctrl.finetune import with_elite_defaults
+    from ctrl.finetune import with_start_defaults
     from ctrl.seeds import parse_seeds, train_seeds
     from ctrl.training import train
 
-    config = parse_config(with_elite_defaults(train_data(options)))
+    config = parse_config(with_start_defaults(train_data(options)))
     bar = False if options.quiet else None
     if options.seeds is None:
         result = train(config, out=options.out, progress=bar)

@@ -93,8 +93,9 @@ def build_parser() -> argparse.ArgumentParser:
         "may be repeated",
     )  # fmt: skip
     train.add_argument(
-        "--from", dest="start_from", metavar="ELITE",
-        help="start from this solution of `ctrl search`; its environment unless --env says another",
+        "--from", dest="start_from", metavar="ELITE | RUN",
+        help="start from this solution of `ctrl search`, or from the policy of this run; its "
+        "environment unless --env says another",
     )  # fmt: skip
     train.add_argument("--steps", help="environment steps (default: 100000)")
     train.add_argument("--seed", help="seed (default: 0)")

@@ -63,11 +63,13 @@ class Try:
         reply: the text.
         source: the code in it.
         faults: why it was refused, a sentence each with its kind and line; empty when accepted.
+        review: what the language model said about its logic; '' where it was not asked.
     """
 
     reply: str
     source: str
     faults: tuple[str, ...] = ()
+    review: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ class Attempt:
             round=plain["round"],
             sample=plain["sample"],
             tries=tuple(
-                Try(each["reply"], each["source"], tuple(each["faults"])) for each in plain["tries"]
+                Try(each["reply"], each["source"], tuple(each["faults"]), each.get("review", ""))
+                for each in plain["tries"]
             ),
             sha256=plain["sha256"],
             trial=None if trial is None else Trial.from_dict(trial),

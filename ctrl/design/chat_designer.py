@@ -33,6 +33,13 @@ class ChatDesigner(Designer):
             prompts.conversation(request), request.samples, self._temperature
         )
 
+    def review(self, request: Request, source: str) -> str:
+        """Return the backend's opinion about a program's logic, at temperature 0; see `Designer`.
+
+        The question is a conversation of its own: the reviewer does not know who wrote it.
+        """
+        return self._backend.complete(prompts.logic(request, source), 1, 0.0)[0]
+
     def repair(self, request: Request, sample: int, tries: Sequence[Try]) -> str:
         """Return the backend's answer to the Critic's faults; see `Designer`."""
         messages = prompts.repair(request, tries)

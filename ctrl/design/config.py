@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -91,9 +92,12 @@ class CriticConfig:
 
     Attributes:
         retries: repairs that a designer may make of one program.
+        model: let the language model look at the logic of programs that run without a fault; its
+            objection counts as a fault. Not with the search.
     """
 
     retries: int = 3
+    model: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,8 @@ class DesignConfig:
         baseline: train on the task reward alone first, for comparison and for the first facts.
         final_seeds: train with the best program again, with so many other seeds, at the end.
         task_weight: of the task reward beside the program.
+        continue_training: start every training from the policy of the best attempt before it,
+            instead of from a new one.
         inputs: what programs may read.
         judge: how programs are judged.
         critic: how they are reviewed.
@@ -127,6 +133,7 @@ class DesignConfig:
     baseline: bool = True
     final_seeds: int = 0
     task_weight: float = 0.0
+    continue_training: bool = False
     inputs: InputsConfig = field(default_factory=InputsConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     critic: CriticConfig = field(default_factory=CriticConfig)
@@ -152,12 +159,15 @@ class DesignConfig:
         """Return the configuration as YAML text."""
         return yaml.safe_dump(self.as_dict(), sort_keys=False)
 
-    def training(self, reward: Mapping[str, Any], *, seed: int) -> TrainConfig:
+    def training(
+        self, reward: Mapping[str, Any], *, seed: int, start: Path | None = None
+    ) -> TrainConfig:
         """Return the configuration of one training.
 
         Args:
             reward: its terms.
             seed: of the training.
+            start: run whose policy it starts from; None for what ``train`` says.
 
         Raises:
             UserError: a setting in ``train`` that does not exist or cannot be.
@@ -165,6 +175,7 @@ class DesignConfig:
         return parse_config(
             {
                 **self.train,
+                **({} if start is None else {"start_from": str(start)}),
                 "env": flat_options(asdict(self.env)),
                 "reward": reward,
                 "seed": seed,
@@ -183,6 +194,7 @@ _PLAIN = (
     "baseline",
     "final_seeds",
     "task_weight",
+    "continue_training",
     "seed",
 )
 
@@ -231,6 +243,10 @@ def parse_design(data: Mapping[str, Any]) -> DesignConfig:
     ):
         if value < least:
             raise UserError(f"{name} must be at least {least}, got {value}.")
+    if config.critic.model and config.backend.name == "search":
+        raise UserError(
+            "critic.model asks a language model, and the search has none: take another backend."
+        )
     config.training({"task": 1.0}, seed=config.seed)
     return config
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import final
 
 from ctrl.design.attempts import Try
 from ctrl.design.environment import Surroundings
+from ctrl.design.prompts import objection
 from reward_models.coded.critic import review
 from reward_models.coded.limits import Limits
 from reward_models.coded.program import Convention, Program, extract_code
 from reward_models.coded.sandbox import Sandbox
 
 _FAULTS = 20
+LOGIC = "logic"
+"""Kind of the faults that a language model found; those of the code have a `FaultKind`."""
 
 
 @final
@@ -47,3 +51,13 @@ class Critic:
         )  # fmt: skip
         faults = tuple(str(fault) for fault in verdict.faults[:_FAULTS])
         return verdict.program, Try(reply, source, faults)
+
+
+def reviewed(one: Try, said: str) -> Try:
+    """Return a text that runs, with what a language model said about it.
+
+    Only a clear objection is a fault: an answer that says neither yes nor no stops nothing.
+    """
+    why = objection(said)
+    faults = () if why is None else (f"{LOGIC}: {why}",)
+    return replace(one, faults=faults, review=said or "(nothing)")

@@ -19,6 +19,18 @@ class Designer(ABC):
     def propose(self, request: Request) -> list[str]:
         """Return ``request.samples`` texts with one program each."""
 
+    def review(self, request: Request, source: str) -> str:
+        """Return what a language model says about the logic of a program that runs.
+
+        Args:
+            request: that of the round.
+            source: of the program.
+
+        Returns:
+            A text that begins with ``ACCEPT`` or ``REJECT``; '' where there is no model.
+        """
+        return ""
+
     @abstractmethod
     def repair(self, request: Request, sample: int, tries: Sequence[Try]) -> str:
         """Return another text for a sample whose latest program was refused.

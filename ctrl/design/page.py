@@ -157,6 +157,8 @@ def _tried(one: Try, place: int, before: Attempt | None) -> Html:
         )  # fmt: skip
         found.append(element("h4", f"Changes from {before.name}"))
         found.append(element("pre", "\n".join(lines)))
+    if one.review:
+        found.append(element("p", f"The model's review: {cut(one.review, 600)}", class_="note"))
     shown = element("details", element("summary", "the whole text"), element("pre", one.reply))
     return together([*found, shown])
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from ctrl.design.attempts import (
 from ctrl.design.backends.backend import Usage
 from ctrl.design.backends.exchanges import StoredExchanges
 from ctrl.design.config import DesignConfig, parse_design
-from ctrl.design.critic import Critic
+from ctrl.design.critic import Critic, reviewed
 from ctrl.design.designer import Designer
 from ctrl.design.designers import make_designer
 from ctrl.design.environment import Surroundings, explore
@@ -222,8 +222,11 @@ class _Design:
             if sample <= len(done):
                 # A conversation that went on from here is gone through again, from the records.
                 tries = done[sample - 1].tries
-                for place in range(1, len(tries)):
-                    designer.repair(request, sample, tries[:place])
+                for place, one in enumerate(tries):
+                    if place > 0:
+                        designer.repair(request, sample, tries[:place])
+                    if one.review:
+                        designer.review(request, one.source)
                 continue
             self._sample(designer, request, sample, reply)
 
@@ -236,6 +239,9 @@ class _Design:
             if tries:
                 reply = designer.repair(request, sample, tries)
             program, one = self.critic.review(reply, parents)
+            if program is not None and self.config.critic.model:
+                one = reviewed(one, designer.review(request, one.source))
+                program = None if one.faults else program
             tries.append(one)
         attempt = Attempt(request.round, sample, tuple(tries))
         if program is not None:
@@ -244,14 +250,25 @@ class _Design:
             path.parent.mkdir(parents=True, exist_ok=True)
             program.save(path)
             try:
-                attempt = replace(attempt, trial=self._trained(path, request.round, sample))
+                trial = self._trained(path, request.round, sample, earlier=request.history)
+                attempt = replace(attempt, trial=trial)
             except TrainingError as error:
                 attempt = replace(attempt, failure=str(error))
         self._add(attempt)
 
-    def _trained(self, program: Path | None, number: int, sample: int) -> Trial:
-        folder = self._place(number, sample) / "training"
-        return self.trainer(program, folder, seed=self.config.seed)
+    def _trained(
+        self, program: Path | None, number: int, sample: int, *, earlier: Sequence[Attempt] = ()
+    ) -> Trial:
+        """Train with a program; what the rounds before it found stands behind it."""
+        best = best_attempt([attempt for attempt in earlier if attempt.round > 0])
+        start = best_attempt(earlier) if self.config.continue_training else None
+        return self.trainer(
+            program,
+            self._place(number, sample) / "training",
+            seed=self.config.seed,
+            fallback=None if best is None else self._place(best.round, best.sample) / "program.py",
+            start=None if start is None else self._place(start.round, start.sample) / "training",
+        )
 
     def _repeat_best(self) -> None:
         """Train with the best program again, with other seeds."""

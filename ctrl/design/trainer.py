@@ -49,13 +49,24 @@ class Trainer(ABC):
     """A "train once" callable: from a program to what training with it came to."""
 
     @abstractmethod
-    def __call__(self, program: Path | None, folder: Path, *, seed: int) -> Trial:
+    def __call__(
+        self,
+        program: Path | None,
+        folder: Path,
+        *,
+        seed: int,
+        fallback: Path | None = None,
+        start: Path | None = None,
+    ) -> Trial:
         """Train and evaluate; what lies finished in the folder is not done again.
 
         Args:
             program: file of the program; None for the task reward alone.
             folder: of this training; it may hold an interrupted one.
             seed: of the training.
+            fallback: file of the best program so far, which pays when this one fails; None where
+                there is none.
+            start: folder of the training whose policy this one starts from; None for a new one.
 
         Raises:
             DesignInterruptedError: the user stopped it.
@@ -75,13 +86,22 @@ class RunTrainer(Trainer):
     def __init__(self, config: DesignConfig, metric: Metric) -> None:
         self._config, self._metric = config, metric
 
-    def __call__(self, program: Path | None, folder: Path, *, seed: int) -> Trial:
+    def __call__(
+        self,
+        program: Path | None,
+        folder: Path,
+        *,
+        seed: int,
+        fallback: Path | None = None,
+        start: Path | None = None,
+    ) -> Trial:
         """Train or go on with a training, then evaluate; see `Trainer`."""
         run = RunFolder(folder)
         if not run.final.is_dir():
             if newest_checkpoint(run.checkpoints) is None:
                 shutil.rmtree(folder, ignore_errors=True)
-                result = train(self._config.training(self._terms(program), seed=seed), out=folder)
+                terms = self._terms(program, fallback)
+                result = train(self._config.training(terms, seed=seed, start=start), out=folder)
             else:
                 result = resume(folder, trust_code=True)
             if not result.finished:
@@ -93,10 +113,12 @@ class RunTrainer(Trainer):
             )
         return self._judged(program, run)
 
-    def _terms(self, program: Path | None) -> dict[str, Any]:
+    def _terms(self, program: Path | None, fallback: Path | None) -> dict[str, Any]:
         if program is None:
             return {TASK: 1.0}
         term = {"use": "coded", "program": str(program.resolve())}
+        if fallback is not None:
+            term["fallback"] = str(fallback.resolve())
         return {TASK: self._config.task_weight, PROGRAM: term}
 
     def _judged(self, program: Path | None, run: RunFolder) -> Trial:

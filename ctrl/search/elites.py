@@ -69,7 +69,7 @@ def load_elite(folder: str | Path) -> Elite:
         siblings = path.parent.iterdir() if path.parent.is_dir() else ()
         nearest = nearest_name(path.name, [p.name for p in siblings if p.is_dir()])
         hint = f" Did you mean {str(path.parent / nearest)!r}?" if nearest else ""
-        raise UserError(f"There is no elite {str(path)!r}.{hint}")
+        raise UserError(f"There is no elite or run {str(path)!r}.{hint}")
     if not (path / ARRAYS).is_file():
         raise UserError(
             f"{path} is no elite: it has no {ARRAYS}. A search writes its elites into folders of "

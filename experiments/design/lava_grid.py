@@ -64,8 +64,16 @@ class QLearning(Trainer):
         self._seeds, self._episodes, self._last = seeds, episodes, last
         self.by_program: list[dict[str, list[float]]] = []
 
-    def __call__(self, program: Path | None, folder: Path, *, seed: int) -> Trial:
-        """Learn in every column, and judge the last episodes of all of them."""
+    def __call__(
+        self,
+        program: Path | None,
+        folder: Path,
+        *,
+        seed: int,
+        fallback: Path | None = None,
+        start: Path | None = None,
+    ) -> Trial:
+        """Learn in every column from nothing, and judge the last episodes of all of them."""
         with Sandbox(Limits()) as sandbox:
             runner = None if program is None else Runner(Program.load(program), sandbox)
             logs = self._learn(runner, seed)
@@ -161,6 +169,11 @@ def _log(rows: list[tuple[Any, ...]], terminated: bool, success: bool) -> Episod
     )
 
 
+def replies(convention: str) -> list[str]:
+    """Return the files of the prepared replies in a convention other than ``signed``."""
+    return [str(REPLIES / f"lava_grid_{convention}_{number}.md") for number in (1, 2)]
+
+
 def configuration(**changes: Any) -> dict[str, Any]:
     """Return the design: prepared replies, the task reward alone as baseline."""
     return {
@@ -234,7 +247,14 @@ def main() -> None:
             "search": run(
                 options.seeds, Path(folder) / "search", backend={"name": "search"}, rounds=4
             ),
-        }
+            **{
+                convention: run(
+                    options.seeds, Path(folder) / convention, convention=convention,
+                    backend={"name": "script", "replies": replies(convention)},
+                )
+                for convention in ("components", "scalar")
+            },
+        }  # fmt: skip
     options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     for name, part in document.items():
         for attempt in part["attempts"]:

@@ -13,7 +13,7 @@ from ctrl.build import build_model
 from ctrl.cli import main
 from ctrl.config import EnvConfig, parse_config
 from ctrl.evaluation import load_policy
-from ctrl.finetune import starting_from, with_elite_defaults, write_elite
+from ctrl.finetune import starting_from, with_start_defaults, write_elite
 from ctrl.run_folder import RunFolder
 from ctrl.search.elites import Elite, load_elite, save_elite
 from ctrl.search.genomes import make_genome_kind
@@ -41,7 +41,7 @@ def elite(tmp_path):
 
 
 def _config(folder, **more):
-    return complete(parse_config(with_elite_defaults({"start_from": str(folder), **more})))
+    return complete(parse_config(with_start_defaults({"start_from": str(folder), **more})))
 
 
 def _elite_actions(folder, config, seen):
@@ -169,7 +169,7 @@ def test_an_elite_brings_its_environment_but_not_how_it_was_run(elite):
     assert config.env.options == options
     assert (config.env.n_envs, config.env.threads, config.algo.name) == (16, None, "ppo")
     assert _config(folder, env="Pendulum-v1").env.id == "Pendulum-v1"
-    assert with_elite_defaults({"env": POINT}) == {"env": {"id": POINT}}
+    assert with_start_defaults({"env": POINT}) == {"env": {"id": POINT}}
 
 
 def test_settings_of_the_user_stay(elite):

@@ -124,6 +124,86 @@ def test_refused_programs_leave_the_round_failed_and_the_design_goes_on(tmp_path
     assert not (tmp_path / "run" / "best.py").exists()
 
 
+def test_trainings_go_on_from_the_best_policy_before_them_with_the_best_program_behind(tmp_path):
+    design({**SMALL, "rounds": 3, "continue_training": True}, out=tmp_path / "run")
+    found = attempts(tmp_path / "run")
+    places = ["baseline", *(f"round_{number:02d}/sample_1" for number in (1, 2, 3))]
+    folders = [tmp_path / "run" / "rounds" / place / "training" for place in places]
+    configs = [yaml.safe_load((folder / "config.yaml").read_text()) for folder in folders]
+    scores = [attempt["trial"]["score"] for attempt in found]
+    assert configs[0]["start_from"] is None
+    for number in (1, 2, 3):
+        best = scores.index(max(scores[:number]))
+        started = tmp_path / "run" / "rounds" / places[best] / "training"
+        assert configs[number]["start_from"] == str(started.resolve())
+        behind = configs[number]["reward"]["program"].get("fallback")
+        if number == 1:
+            assert behind is None
+        else:
+            best = 1 + scores[1:number].index(max(scores[1:number]))
+            program = tmp_path / "run" / "rounds" / places[best] / "program.py"
+            assert behind == str(program.resolve())
+
+
+def reply(code):
+    return f"Because.\n\n```python\n{code}\n```\n"
+
+
+SCALAR = reply(
+    "def compute_dense_reward(self, action):\n"
+    "    return self.prev_obs['goal_distance'] - self.goal_distance"
+)
+
+
+@pytest.mark.parametrize(("convention", "replies"), [("scalar", [SCALAR]), ("components", None)])
+def test_every_convention_trains_through_the_loop(tmp_path, convention, replies):
+    config = {**SMALL, "convention": convention, "rounds": 1, "baseline": False}
+    if replies:
+        config["backend"] = {"name": "script", "replies": replies}
+    result = design(config, out=tmp_path / "run")
+    (attempt,) = attempts(tmp_path / "run")
+    assert (result.accepted, result.best) == (1, attempt["trial"]["score"])
+    paid = attempt["trial"]["facts"]["paid"]
+    assert "total" in paid
+    assert (len(paid) > 1) == (convention == "components")
+    assert paid["total"]["nonzero"] > 0
+    trained = ctrl.train(
+        env=SMALL["env"], algo=SMALL["train"]["algo"], steps=64, out=tmp_path / "alone",
+        reward={"best": {"use": f"{tmp_path / 'run' / 'best.py'}:program"}},
+    )  # fmt: skip
+    assert trained.finished
+
+
+def test_a_model_may_object_to_the_logic_of_a_program_and_a_killed_design_asks_again(tmp_path):
+    replies = [
+        SCALAR, "REJECT: line 2 pays for going away.", SCALAR, "**ACCEPT**, it is right now.",
+        SCALAR, "I cannot tell.",
+    ]  # fmt: skip
+    config = {
+        **SMALL, "convention": "scalar", "baseline": False, "critic": {"model": True},
+        "backend": {"name": "script", "replies": replies},
+    }  # fmt: skip
+    result = design(config, out=tmp_path / "run")
+    assert (result.accepted, result.refused) == (2, 1)
+    first, second = attempts(tmp_path / "run")
+    assert [one["faults"] for one in first["tries"]] == [
+        ["logic: line 2 pays for going away."], []
+    ]  # fmt: skip
+    # An answer that is neither yes nor no stops nothing.
+    assert [(one["faults"], one["review"]) for one in second["tries"]] == [([], "I cannot tell.")]
+    lines = (tmp_path / "run" / "exchange.jsonl").read_text().split("\n")[:-1]
+    asked = [json.loads(line)["messages"] for line in lines]
+    assert "logic: line 2 pays" in asked[2][-1]["content"]
+    assert "compute_dense_reward" in asked[1][-1]["content"]
+    assert "I cannot tell." in (tmp_path / "run" / "history.html").read_text()
+    whole = records(tmp_path / "run")
+    # As a process leaves it that was killed during the second round.
+    history = tmp_path / "run" / "history.jsonl"
+    history.write_text(history.read_text().split("\n")[0] + "\n")
+    design(config, out=tmp_path / "run")
+    assert records(tmp_path / "run") == whole
+
+
 def test_a_design_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path):
     whole = design(SMALL, out=tmp_path / "whole")
     config = tmp_path / "design.yaml"
@@ -166,6 +246,7 @@ def test_another_configuration_in_the_same_folder_is_refused(tmp_path):
         ({"convention": "sign"}, UnknownNameError, "Did you mean 'signed'"),
         ({"rounds": 0}, UserError, "rounds must be at least 1"),
         ({"inputs": {"quantities": "position"}}, UserError, "must be a list of names"),
+        ({"critic": {"model": True}}, UserError, "the search has none"),
         ({"judge": {"episode": 3}}, UnknownNameError, "Did you mean 'episodes'"),
     ],
 )
