@@ -2,6 +2,7 @@
 
     ctrl study experiments/bars/gail-point-mass.yaml
     ctrl study experiments/bars/gail-distractors.yaml
+    ctrl study experiments/bars/gail-preconditioning.yaml
 
 An expert pulls the mass to the origin. TD3 sees nothing of the distance that the score is made of:
 its only reward is the discriminator's, recomputed for every minibatch. Numbers that are fixed
@@ -22,15 +23,18 @@ import ctrl
 import envs
 from ctrl.evaluation import evaluate_run
 from ctrl.run_folder import RunFolder
+from ctrl.study.measures import AREA, measured
 from envs.worlds.point_mass import HORIZON, expert
+from reward_models.base import RewardModel
 from reward_models.demonstrations import Demonstration, record_demonstration
-from reward_models.imitation import AdversarialImitation
+from reward_models.imitation import AdversarialImitation, Pessimistic, RandomExpertDistillation
 from reward_models.imitation.lipschitz import validity
 from reward_models.imitation.penalties import gradient_norm
 
 ENV = "PointMass-v0"
 _EPISODES, _SEED = 100, 10_000
 _K = 1.1
+_STEEPNESS = {"critic": "lipschitz/critic", "actor": "lipschitz/actor"}
 
 
 def imitate(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -47,17 +51,65 @@ def imitate(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
         ``gradient`` (mean ||grad D|| over all that the policy did) and ``c_validity`` (share of it
         up to 1.1).
     """
-    context = int(settings["context"])
-    env = envs.make(ENV, context=context)
-    model = AdversarialImitation(
-        demonstrations=demonstrations(int(settings["demonstrations"]), context, seed),
-        observation_space=env.observation_space,
-        action_space=env.action_space,
+    model = _discriminator(settings, seed)
+    numbers = _train(settings, seed, model)
+    norms = visited_gradients(model)
+    return {**numbers, "gradient": float(norms.mean()), "c_validity": validity(norms, _K)}
+
+
+def precondition(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Learn under a preconditioned or another reward; for ``gail-preconditioning.yaml``.
+
+    Args:
+        settings: as in `imitate`, with ``pessimistic``, options of the reward around the
+            discriminator's, or ``red``, options of random expert distillation in its place.
+        seed: of the demonstrations and of everything random.
+
+    Returns:
+        ``score``, and how steep the learner was in the mean over training: ``critic`` (norm of the
+        gradient of Q) and ``actor`` (norm of the policy's Jacobian).
+    """
+    if "red" in settings:
+        reward: RewardModel = RandomExpertDistillation(
+            demonstrations=demonstrations(
+                int(settings["demonstrations"]), int(settings["context"]), seed
+            ),
+            seed=seed,
+            **_spaces(settings),
+            **settings["red"],
+        )
+    else:
+        reward = _discriminator(settings, seed)
+        if "pessimistic" in settings:
+            reward = Pessimistic(
+                model=reward, seed=seed, **_spaces(settings), **settings["pessimistic"]
+            )
+    return _train(settings, seed, reward, steepness=True)
+
+
+def _spaces(settings: Mapping[str, Any]) -> dict[str, Any]:
+    env = envs.make(ENV, context=int(settings["context"]))
+    found = {"observation_space": env.observation_space, "action_space": env.action_space}
+    env.close()
+    return found
+
+
+def _discriminator(settings: Mapping[str, Any], seed: int) -> AdversarialImitation:
+    return AdversarialImitation(
+        demonstrations=demonstrations(
+            int(settings["demonstrations"]), int(settings["context"]), seed
+        ),
         steps=int(settings["updates"]),
         seed=seed,
+        **_spaces(settings),
         **settings["gail"],
     )
-    env.close()
+
+
+def _train(
+    settings: Mapping[str, Any], seed: int, reward: RewardModel, *, steepness: bool = False
+) -> dict[str, Any]:
+    context, steps = int(settings["context"]), 8 * int(settings["iterations"])
     with tempfile.TemporaryDirectory() as folder:
         run = ctrl.train(
             env={"id": ENV, "n_envs": 8, "context": context},
@@ -67,20 +119,20 @@ def imitate(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
                 "gamma": 0.98, "tau": 0.005, "action_noise": 0.2, "buffer_size": 100_000,
                 "policy_kwargs": {"net_arch": [64, 64]},
             },
-            reward={"task": 0.0, "gail": model},
-            steps=8 * int(settings["iterations"]),
+            reward={"task": 0.0, "gail": reward},
+            steps=steps,
             seed=seed,
             out=Path(folder) / "run",
             checkpoints={"every": 0},
+            diagnostics={"lipschitz": steps // 10 if steepness else 0},
         )  # fmt: skip
         found = evaluate_run(RunFolder.open(run.run_folder), episodes=_EPISODES, seed=_SEED)
-    norms = visited_gradients(model)
+        steep = measured(_STEEPNESS if steepness else {}, Path(run.run_folder))[0]
     lowest, highest = (mean_return(policy, context) for policy in (uniform(), expert))
     return {
         "score": (found["task_return_mean"] - lowest) / (highest - lowest),
-        "gradient": float(norms.mean()),
-        "c_validity": validity(norms, _K),
         "seconds": run.seconds,
+        **{key: steep.get(f"{key}{AREA}", steep[key]) for key in _STEEPNESS if key in steep},
     }
 
 
