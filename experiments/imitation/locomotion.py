@@ -41,7 +41,8 @@ def imitate(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
     Args:
         settings: ``demonstrations`` (name of the data set), ``episodes`` (how many of it), ``env``,
             ``algo`` and ``steps`` of the run, ``uniform_return`` (of uniform actions), and
-            ``gail``, options of the discriminator, or ``cloning``, options of behaviour cloning.
+            ``gail``, options of the discriminator, with ``pessimistic``, options of the
+            preconditioning around it, where wanted; or ``cloning``, options of behaviour cloning.
         seed: of everything random; also which demonstration is the first one to be used.
 
     Returns:
@@ -72,7 +73,9 @@ def imitate(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
                 "steps": 0,
             }
         else:
-            gail = {"use": "gail", "weight": 1.0, "demonstrations": str(data), **settings["gail"]}
+            gail = {"use": "gail", "demonstrations": str(data), **settings["gail"]}
+            if "pessimistic" in settings:
+                gail = {"use": "pessimistic", "model": gail, **settings["pessimistic"]}
             config |= {
                 "algo": settings["algo"],
                 "reward": {"task": 0.0, "gail": gail},
@@ -80,7 +83,8 @@ def imitate(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
             }
         run = Path(ctrl.train(**config, out=Path(folder) / "run").run_folder)
         found = evaluate_run(RunFolder.open(run), episodes=10, seed=_SEED, horizon=_HORIZON)
-        metrics, curves = measured({} if "cloning" in settings else _MEASURES, run)
+        plain = "cloning" not in settings and "pessimistic" not in settings
+        metrics, curves = measured(_MEASURES if plain else {}, run)
     expert = float(np.mean([each.task_return for each in shown]))
     lowest = float(settings["uniform_return"])
     return {

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
+from ctrl.study.plan import read_study
 from reward_models.demonstrations import read_demonstrations
 
 pytest.importorskip("h5py")
@@ -44,3 +45,19 @@ def test_methods_run(method, monkeypatch):
     found = imitate(settings, 0)
     assert -0.1 < found["score"] < 0.4
     assert ("gradient" in found) == (method == "penalty")
+
+
+def test_the_full_comparison_can_be_started(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from experiments.imitation.locomotion import imitate
+
+    study = read_study(ROOT / "experiments" / "imitation" / "full.yaml")
+    assert len(study.environments) == 4
+    assert len(study.seeds) == 10
+    settings = {
+        **study.settings, **study.environments["hopper"], **study.methods["pessimistic"],
+        "steps": 120,
+        "episodes": 1,
+    }  # fmt: skip
+    settings["algo"] = {**settings["algo"], "learning_starts": 100}
+    assert np.isfinite(imitate(settings, 0)["score"])
