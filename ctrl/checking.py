@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ctrl.build import alone, build_env
+from ctrl.build import build_env
 from ctrl.config import EnvConfig, apply_overrides
 from ctrl.sb3.recorder import Recorder
+from envs import whole_columns
 from reward_models.base import as_reward_model
 from reward_models.check import CheckReport, check_reward
 from reward_models.errors import UserError
@@ -37,7 +38,7 @@ def check_on_env(
         steps: environment steps to collect, over all columns.
         seed: of environments, actions and the reward.
         options: ``key=value`` options of the reward, and ``env.key=value`` of the environment.
-        columns: parallel environments.
+        columns: parallel environments, rounded up to whole matches.
 
     Raises:
         UserError: the reward or environment cannot be built.
@@ -46,7 +47,9 @@ def check_on_env(
         raise UserError(f"--steps must be at least {4 * columns}, got {steps}.")
     settings = apply_overrides({}, options)
     env_options = settings.pop("env", {})
-    vector = build_env(alone(EnvConfig(env, options=env_options)), n_envs=columns, seed=seed)
+    # As in training: where cars play against each other, whole matches.
+    columns = whole_columns(env, columns)
+    vector = build_env(EnvConfig(env, options=env_options), n_envs=columns, seed=seed)
     target: Any = reward
     if isinstance(reward, str):
         found = load_reward(reward) if reward != "potential" else None

@@ -135,9 +135,17 @@ def constant_observations(rollout: Rollout) -> Rollout:
     return rollout.replace(next_observation=first["observation"], **first)
 
 
-def padded(rollout: Rollout) -> Rollout:
-    """Return the rollout with padding: the end of column 0, and all of the last column."""
+def padded(rollout: Rollout, *, groups: bool = False) -> Rollout:
+    """Return the rollout with padding: the end of column 0, and all of the last column.
+
+    Args:
+        rollout: what is copied.
+        groups: columns stay together: the end of every column, and nothing else.
+    """
     mask = rollout.mask.clone()
+    if groups:
+        mask[rollout.T - rollout.T // 3 :] = False
+        return rollout.replace(mask=mask)
     mask[rollout.T - rollout.T // 3 :, 0] = False
     if rollout.B > 1:
         mask[:, -1] = False
