@@ -93,8 +93,8 @@ class Study:
         layers = (self.settings, self.environments[environment], self.methods[method])
         merged: dict[str, Any] = {}
         for layer in layers:
-            merged = _laid_over(merged, widened(layer) if self.run == TRAIN else layer)
-        return merged
+            merged = _laid_over(merged, _wide_layer(layer) if self.run == TRAIN else layer)
+        return widened(merged) if self.run == TRAIN else merged
 
 
 _KEYS = {
@@ -174,6 +174,17 @@ def described(study: Study) -> dict[str, Any]:
         if part.name not in ("rules", "source")
         for value in (getattr(study, part.name),)
     }
+
+
+def _wide_layer(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Write out short forms, but leave `use` to the layers below where this one does not say it."""
+    wide = widened(layer)
+    for part in ("reward", "objective"):
+        given = {str(name): term for name, term in (layer.get(part) or {}).items()}
+        for name, term in wide.get(part, {}).items():
+            if not (isinstance(given[name], Mapping) and "use" in given[name]):
+                del term["use"]
+    return wide
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

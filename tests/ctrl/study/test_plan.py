@@ -50,6 +50,18 @@ def test_layers_are_laid_over_each_other_and_short_forms_mix(tmp_path):
     assert "rnd" not in cells["none/long/seed_5"].reward
 
 
+@pytest.mark.parametrize("change", ["{weight: 0.25}", "0.25"])
+def test_a_term_that_a_method_changes_in_part_stays_the_reward_it_was(tmp_path, change):
+    text = TRAINING.replace(
+        "reward: {icm: 0.5}", "reward: {bonus: {use: icm, weight: 0.5, embedding_size: 8}}"
+    ).replace("reward: {rnd: 0.1}", f"reward: {{bonus: {change}}}")
+    cells = {cell.name: training(cell) for cell in read_study(written(tmp_path, text)).cells()}
+    whole, changed = (cells[f"{name}/short/seed_3"].reward["bonus"] for name in ("none", "rnd"))
+    assert (whole.weight, changed.weight) == (0.5, 0.25)
+    assert whole.use == changed.use == "icm"
+    assert changed.options == {"embedding_size": 8}
+
+
 def test_a_file_beside_the_study_is_found(tmp_path):
     (tmp_path / "mine.py").write_text("def run(settings, seed):\n    return {'x': 1.0}\n")
     study = read_study(written(tmp_path, "study: s\nrun: mine.py:run\nmethods: {a: {}}\n"))
