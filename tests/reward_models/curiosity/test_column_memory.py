@@ -133,7 +133,10 @@ def test_step_by_step_gives_what_one_long_rollout_gives(frozen, name):
         long.update(rollout)
         for t in range(rollout.T):
             step = cut(rollout, slice(t, t + 1), slice(None))
-            torch.testing.assert_close(_values(steps, step)[0], expected[t])
+            # A network rounds a batch of 1 and one of T otherwise (which way depends on the
+            # processor), and neighbours' distances, being differences, enlarge that.
+            found = _values(steps, step)[0]
+            torch.testing.assert_close(found, expected[t], rtol=1e-4, atol=1e-5)
             steps.update(step)
 
 
