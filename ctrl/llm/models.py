@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ctrl.llm.config import ModelConfig
+from ctrl.llm.gguf_weights import converted_folder, is_gguf
 from reward_models.errors import MissingDependencyError, UserError
 
 _TINY = "tiny"
@@ -93,6 +94,8 @@ def _read(config: ModelConfig) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     place = Path(config.name).expanduser()
+    if is_gguf(config.name):
+        place = converted_folder(config.name)
     source = str(place) if place.is_dir() else config.name
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
@@ -104,7 +107,8 @@ def _read(config: ModelConfig) -> tuple[Any, Any]:
         first = str(error).strip().splitlines()[0]
         raise UserError(
             f"algo.model.name = {config.name!r} is neither 'tiny' nor a folder with a causal "
-            f"language model in safetensors, nor such a model in the local cache: {first}"
+            "language model in safetensors, nor a GGUF file, nor a model in the local cache: "
+            f"{first}"
         ) from error
     return model, tokenizer
 

@@ -24,6 +24,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from envs.user_cache import user_cache
+
 KINDS = ("custom", "simple", "cooking", "coin_collector", "treasure_hunter")
 """``custom`` is made by textworld's ``GameOptions``, the others by its challenges ``tw-...``."""
 
@@ -83,8 +85,7 @@ class GameDescription:
 
 def cache_folder() -> Path:
     """Return where games are kept: ``ctrl/textworld`` below ``XDG_CACHE_HOME`` or ``~/.cache``."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "ctrl" / "textworld"
+    return user_cache("textworld")
 
 
 def game_file(description: GameDescription, seed: int, folder: Path | None = None) -> Path:
