@@ -43,6 +43,7 @@ from ctrl.sb3.model import books_of
 from ctrl.sb3.state import policy_state, restore_learner
 from ctrl.search.elites import load_elite, save_elite
 from ctrl.self_play.callback import SelfPlay
+from ctrl.self_play.pool import check_learner
 from envs import whole_columns
 from reward_models.base import RewardModel
 from reward_models.errors import RewardError, UserError
@@ -241,6 +242,8 @@ def complete(config: TrainConfig) -> TrainConfig:
 def _prepared(config: TrainConfig, terms: Terms) -> BaseAlgorithm:
     torch.set_num_threads(config.threads)
     model = build_model(config, terms=terms)
+    if pool_of(config.env, model.env) is not None:
+        check_learner(model)
     if config.diagnostics.lipschitz:
         check_measurable(model)
     return model

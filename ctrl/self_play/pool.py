@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any, final
 
 import numpy as np
+import torch
 
 from ctrl.checkpoint import POLICY, load_tree, save_tree
 from ctrl.self_play.ratings import Rating, RatingModel
@@ -111,7 +112,11 @@ class SnapshotPool:
         Args:
             learner: whose policy is copied for its snapshots.
             folder: where they are written.
+
+        Raises:
+            UserError: snapshots of such a learner cannot play, see `check_learner`.
         """
+        check_learner(learner)
         self.folder = folder
         self._template = _acting_part(learner)
         self._loaded.clear()
@@ -225,6 +230,27 @@ class SnapshotPool:
         acting = _acting_part(self._template)
         restore_policy(acting, load_tree(path))
         return FrozenPolicy.of(acting, path, deterministic=self.config.deterministic)
+
+
+def check_learner(learner: Any) -> None:
+    """Refuse a learner whose snapshots cannot play.
+
+    A recurrent policy would have to remember each match through changes of who plays it, and the
+    policies of SBX are kept otherwise than torch's.
+
+    Raises:
+        UserError: with what to do instead.
+    """
+    policy = learner.policy
+    kind = "recurrent" if hasattr(policy, "lstm_actor") else ""
+    if not isinstance(policy, torch.nn.Module) or not list(policy.parameters()):
+        kind = "one of SBX"
+    if kind:
+        raise UserError(
+            f"The policy of {type(learner).__name__} is {kind}, and env.opponent: snapshots needs "
+            "a torch policy without memory, such as that of ppo. Leave env.opponent out, so that "
+            "the policy plays itself, or name finished runs."
+        )
 
 
 def _trained(run: Path) -> Any:

@@ -211,6 +211,17 @@ def test_what_is_refused():
         player(np.zeros((2, 3)))
 
 
+@pytest.mark.parametrize(
+    ("algo", "kind"),
+    [("recurrent_ppo", "recurrent"), pytest.param("sbx_ppo", "of SBX", marks=pytest.mark.jax)],
+)
+def test_that_learners_whose_snapshots_cannot_play_are_refused(algo, kind, tmp_path):
+    config = settings() | {"algo": {"name": algo, "n_steps": 8, "batch_size": 16}}
+    with pytest.raises(UserError, match=f"{kind}.*Leave env.opponent out"):
+        ctrl.train(steps=64, out=tmp_path / "run", **config)
+    assert not (tmp_path / "run").exists()
+
+
 def test_that_a_configuration_survives_being_written():
     config = absolute_opponent(parse_config({"steps": 1, **settings(keep=3)}).env)
     assert config.options["opponent"]["snapshots"]["keep"] == 3
