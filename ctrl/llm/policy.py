@@ -111,7 +111,7 @@ class LanguagePolicy(torch.nn.Module):
         causal = self.causal
         body = causal.base_model(
             input_ids=ids, attention_mask=attention, position_ids=positions,
-            past_key_values=cache, use_cache=cache is not None,
+            cache=cache, use_cache=cache is not None,
         )  # fmt: skip
         every = body.last_hidden_state
         hidden = every.gather(1, chosen.unsqueeze(-1).expand(-1, -1, every.shape[-1]))

@@ -51,4 +51,10 @@ CONTINUOUS: tuple[Task, ...] = (
         "pick_and_place:PickAndPlace",
         60,
     ),
+    simulated(
+        "PlanarFootball-v0",
+        "a car shoves a ball into a goal; the quantities of Rocket League, in the plane",
+        "planar_football:PlanarFootball",
+        200,
+    ),
 )

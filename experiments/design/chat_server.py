@@ -67,8 +67,8 @@ class Generator:
         past, following, written = None, torch.tensor([tokens]), []
         end = getattr(self.tokenizer, "eos_token_id", None)
         for _ in range(most):
-            out = self.model(input_ids=following, past_key_values=past, use_cache=True)
-            past, logits = out.past_key_values, out.logits[0, -1].float()
+            out = self.model(input_ids=following, cache=past, use_cache=True)
+            past, logits = out.cache, out.logits[0, -1].float()
             if temperature > 0:
                 shares = torch.softmax(logits / temperature, dim=-1)
                 token = int(torch.multinomial(shares, 1, generator=self._random))
